@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Thin wrappers of system calls that glibc 2.36 has none for. 0 or a value, or -errno. */
+#pragma once
+
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+int sys_pidfd_open(pid_t pid, unsigned int flags);
+int sys_pidfd_getfd(int pidfd, int fd);
+int sys_pidfd_send_signal(int pidfd, int sig);
+/* kcmp(2): 0 equal, 1 less, 2 greater, 3 unordered, or -errno. */
+int sys_kcmp(pid_t a, pid_t b, int type, unsigned long index_a, unsigned long index_b);
+int sys_get_robust_list(pid_t tid, uint64_t *ret_head, uint64_t *ret_len);

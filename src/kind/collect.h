@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Collecting: what the registries (task, file, ns) are given when the state of a stopped tree is
+ * read into a checkpoint. Used by dump, by check (which lists every refusal) and by restore's
+ * verify (which collects the restored tree and compares).
+ *
+ * Nothing here writes page content: that is the memory stage of dump (checkpoint/content.c).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "image/checkpoint.pb-c.h"
+#include "kernel/proc.h"
+#include "puppet/puppet.h"
+#include "util/arena.h"
+#include "util/context.h"
+
+struct collect_files;
+struct image_writer;
+
+struct collect_options {
+	bool shell_job;	    /* session and terminal of the root belong to the outside */
+	bool check_content; /* hash the content of files found again by path */
+};
+
+/* What the tree cannot be dumped for. All are gathered, so that `check` can list them. */
+struct refusal {
+	char *text; /* "process 812 (nginx), fd 7: epoll (anon_inode:[eventpoll]): this kind of file
+		       is not supported yet" */
+	char *hint; /* what the user can do, or NULL */
+};
+
+struct collect_thread {
+	Coppice__Thread *msg;
+	struct collect_process *process;
+	pid_t tid; /* in the coordinator's PID namespace */
+	struct puppet *puppet;
+	struct proc_stat stat;	   /* /proc/PID/task/TID/stat */
+	struct proc_status status; /* /proc/PID/task/TID/status */
+};
+
+struct collect_process {
+	Coppice__Process *msg; /* msg->id is this process's index in collect.processes plus 1 */
+	pid_t pid;	       /* in the coordinator's PID namespace */
+	int proc_fd; /* O_PATH on /proc/PID/task/TID of the first living thread; -EBADF for zombies;
+			owned */
+	bool zombie;
+	struct collect_process *parent; /* NULL: outside */
+	struct collect_thread *threads; /* living ones, the leader first */
+	size_t n_threads;
+	struct puppet *puppet; /* threads[0]'s: the one that executes calls for the process; NULL
+				  for zombies */
+	struct proc_stat stat; /* of the process */
+	struct proc_status status; /* of threads[0], or of the zombie */
+	/* The first process of the tree (in id order) that has the same table; itself if none
+	 * before. */
+	struct collect_process *mm_owner;
+	struct collect_process *files_owner;
+	struct collect_process *fs_owner;
+	struct collect_process *sighand_owner;
+	/* Parsed once by the memory aspect for mm owners; others look here. */
+	struct proc_map *maps;
+	size_t n_maps;
+};
+
+struct collect {
+	struct context *ctx;
+	struct arena *arena; /* owns cp and everything below but descriptors */
+	Coppice__Checkpoint *cp;
+	struct collect_options opt;
+	struct collect_process *processes; /* parents before children, the root first */
+	size_t n_processes;
+	struct refusal *refusals;
+	size_t n_refusals;
+	struct collect_files
+		*files; /* open file descriptions and inodes seen so far; private to src/file */
+	/* verify: address range that is ours in every made puppet, to be left out; 0..0 otherwise
+	 */
+	uint64_t hide_start;
+	uint64_t hide_end;
+	/* verify: descriptors from this number on are ours; INT_MAX otherwise */
+	int hide_fd_from;
+};
+
+/*
+ * Records that the tree cannot be dumped, and why; collection goes on so that all reasons come
+ * together. Returns 0, or -ENOMEM. @hint may be NULL.
+ */
+int collect_refuse(struct collect *c, const char *hint, const char *fmt, ...) _printf_(3, 4);
+
+/* "process 812 (nginx)" for refusals and frames; from the arena, never NULL. */
+const char *collect_name(struct collect *c, const struct collect_process *p);

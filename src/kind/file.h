@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The shape of the file registry: one `const struct file_kind` per file of src/file, listed once in
+ * src/file/meson.build, which generates file_kinds[] in that order. An open file that no kind
+ * matches is refused by name.
+ */
+#pragma once
+
+#include <sys/stat.h>
+
+#include "kind/collect.h"
+#include "kind/rebuild.h"
+
+/* What is known of a descriptor before its kind is. */
+struct file_probe {
+	struct collect_process *process; /* the first one, in canonical order, that has it */
+	int number;
+	int fd; /* a duplicate of ours (pidfd_getfd); -EBADF where none can be had (O_PATH is fine)
+		 */
+	struct stat st;
+	uint64_t fs_type;	 /* statfs f_type */
+	const char *link;	 /* /proc/PID/fd/N */
+	struct proc_fdinfo info; /* /proc/PID/fdinfo/N */
+};
+
+struct file_kind {
+	const char *name; /* as users know it: "pipe", "regular file" */
+	Coppice__File__KindCase which;
+
+	bool (*matches)(const struct file_probe *probe);
+	/* Fills @file's member; called once per open file description. */
+	int (*collect)(struct collect *c, const struct file_probe *probe, Coppice__File *file);
+	/* After all descriptors are known (pipe ends, locks): what needs the others. */
+	int (*collect_late)(struct collect *c, const struct file_probe *probe, Coppice__File *file);
+
+	/* Restore: is everything there that it needs? Reports with rebuild_refuse. */
+	int (*check)(struct rebuild *r, const Coppice__File *file);
+	/* The bare object, in the coordinator. */
+	int (*create)(struct rebuild *r, const Coppice__File *file, int *ret_fd);
+	/* To others: content in flight, epoll targets. All objects exist. */
+	int (*connect)(struct rebuild *r, const Coppice__File *file, int fd);
+	/* When the processes stand with their PIDs (owners, leases). */
+	int (*last)(struct rebuild *r, const Coppice__File *file, int fd);
+	/* One line for show and messages. */
+	void (*describe)(const Coppice__File *file, char *buf, size_t size);
+};
+
+extern const struct file_kind *const file_kinds[]; /* NULL-terminated; generated */

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rebuilding: what the registries are given when a tree is restored. The processes already
+ * exist as stubs (made puppets) with their PIDs, parents, sessions and groups.
+ *
+ * Descriptors while rebuilding. The root stub receives, before it forks, everything that all stubs
+ *need at numbers from rebuild.fd_base on (above every number the image uses); children inherit them
+ *by fork, and the last step closes them all with one close_range: fd_base + 0 ............ doorbell
+ *(puppet layer) fd_base + 1 ............ the image directory (O_PATH is not enough: page files are
+ *opened below it) fd_base + 2 + k ........ the k-th file that some VMA maps (rebuild_inode.map_fd)
+ * Open file descriptions are made by the coordinator, once each (rebuild_file.fd), and sent into
+ *those processes that have them.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "image/checkpoint.pb-c.h"
+#include "puppet/puppet.h"
+#include "util/arena.h"
+#include "util/context.h"
+
+struct image_reader;
+struct refusal;
+
+struct rebuild_options {
+	bool shell_job;
+	bool keep_clocks;   /* restore though CLOCK_MONOTONIC jumps */
+	bool check_content; /* compare the hashes of files found by path */
+	bool check_pages;   /* verify page file checksums */
+};
+
+struct rebuild_thread {
+	const Coppice__Thread *msg;
+	struct rebuild_process *process;
+	struct puppet *puppet;
+};
+
+struct rebuild_process {
+	const Coppice__Process *msg;
+	const Coppice__Mm *mm;		  /* NULL for zombies */
+	const Coppice__FdTable *fd_table; /* NULL for zombies */
+	const Coppice__Fs *fs;		  /* NULL for zombies */
+	struct puppet *puppet;		  /* of the leader (threads[0]) */
+	struct rebuild_thread *threads;
+	size_t n_threads;
+	/* True for the first process in id order that has the table: shared tables are furnished
+	 * once. */
+	bool owns_mm;
+	bool owns_files;
+	bool owns_fs;
+	bool owns_sighand;
+	bool filled; /* memory is in place (an ancestor may be filled before it forks) */
+};
+
+struct rebuild_file {
+	const Coppice__File *msg;
+	int fd; /* here, in the coordinator; -EBADF until created; owned */
+};
+
+struct rebuild_inode {
+	const Coppice__Inode *msg;
+	int map_fd; /* number in every stub, for mmap and exe_fd; -1: not mapped by anybody */
+	int fd;	    /* here, in the coordinator; -EBADF until opened; owned */
+	bool needs_content; /* made by us: content still to be written from the image */
+};
+
+struct rebuild {
+	struct context *ctx;
+	struct arena *arena;
+	const Coppice__Checkpoint *cp;
+	struct rebuild_options opt;
+	struct image_reader *images;
+	struct rebuild_process *processes; /* by Process.id - 1 */
+	size_t n_processes;
+	struct rebuild_file *files; /* by File.id - 1 */
+	size_t n_files;
+	struct rebuild_inode *inodes; /* by Inode.id - 1 */
+	size_t n_inodes;
+	struct refusal *
+		refusals; /* what this machine will not let us restore: filled by the check phase */
+	size_t n_refusals;
+	int fd_base; /* see above */
+	/* Things made on disk (deleted files being re-made under a temporary name) to be removed on
+	 * failure: each file module cleans up after itself at once; nothing is left for later. */
+	uint64_t stub_base; /* the area in every stub, free in every Mm of the image */
+	uint64_t stub_size;
+};
+
+/* Records why this machine cannot restore the image; checking goes on. Returns 0 or -ENOMEM. */
+int rebuild_refuse(struct rebuild *r, const char *hint, const char *fmt, ...) _printf_(3, 4);
+
+static inline const Coppice__Inode *rebuild_inode_msg(const struct rebuild *r, uint32_t id)
+{
+	return r->inodes[id - 1].msg;
+}

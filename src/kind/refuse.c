@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "kind/collect.h"
+#include "kind/rebuild.h"
+
+static int refusal_add(struct context *ctx, struct arena *arena, struct refusal **list, size_t *n,
+		       const char *hint, const char *fmt, va_list ap)
+{
+	char text[ERR_TEXT];
+	struct refusal *refusal;
+
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	refusal = arena_append(arena, list, n, sizeof(*refusal));
+	if (!refusal)
+		return err_oom(ctx);
+	refusal->text = arena_strdup(arena, text);
+	refusal->hint = hint ? arena_strdup(arena, hint) : NULL;
+	if (!refusal->text || (hint && !refusal->hint)) {
+		(*n)--;
+		return err_oom(ctx);
+	}
+	log_debug(ctx, "refused: %s", text);
+	return 0;
+}
+
+int collect_refuse(struct collect *c, const char *hint, const char *fmt, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	r = refusal_add(c->ctx, c->arena, &c->refusals, &c->n_refusals, hint, fmt, ap);
+	va_end(ap);
+	return r;
+}
+
+int rebuild_refuse(struct rebuild *rb, const char *hint, const char *fmt, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	r = refusal_add(rb->ctx, rb->arena, &rb->refusals, &rb->n_refusals, hint, fmt, ap);
+	va_end(ap);
+	return r;
+}
+
+const char *collect_name(struct collect *c, const struct collect_process *p)
+{
+	const char *name = arena_printf(c->arena, "process %d (%s)", p->pid, p->stat.comm);
+
+	return name ? name : "process";
+}

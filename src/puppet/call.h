@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Call tables: system calls that a puppet executes in one go.
+ *
+ * A table is built as plain data by the coordinator, can be printed and tested, and is then run
+ * by puppet_run(). An entry's arguments are literals, addresses of data inside the table (in or
+ * out), or results of earlier entries. Each entry says which results count as success; the
+ * puppet stops at the first entry that fails its expectation.
+ *
+ *	struct call_table *t = ...;
+ *	uint32_t buf = call_space(t, NULL, 24);		   // 24 bytes that come back
+ *	uint32_t i = call_add(t, "sigaltstack", __NR_sigaltstack, CALL_IMM(0), CALL_DATA(buf));
+ *	call_expect(t, i, CALL_ZERO);
+ *	r = puppet_run(ctx, puppet, t);
+ *	... call_bytes(t, buf) now holds what the kernel wrote ...
+ *
+ * Errors while building (out of memory) are remembered in the table and reported by puppet_run,
+ * so that building code needs no checks.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+struct context;
+
+enum call_arg_kind {
+	CALL_ARG_IMM,	 /* the value itself */
+	CALL_ARG_DATA,	 /* the address, in the puppet, of data in this table */
+	CALL_ARG_RESULT, /* the result of entry number @value of this table */
+};
+
+struct call_arg {
+	enum call_arg_kind kind;
+	uint64_t value;
+};
+
+#define CALL_IMM(v)    ((struct call_arg){CALL_ARG_IMM, (uint64_t)(v)})
+#define CALL_DATA(off) ((struct call_arg){CALL_ARG_DATA, (off)})
+#define CALL_RESULT(i) ((struct call_arg){CALL_ARG_RESULT, (i)})
+
+/* What an entry's result must be for the puppet to go on with the next entry. */
+enum call_expect {
+	CALL_SUCCESS, /* not an error code, i.e. not in [-4095, -1] (the default) */
+	CALL_ANY,     /* whatever comes; the builder looks at it */
+	CALL_EXACT,   /* equal to entry.want */
+};
+
+/* Operations of the interpreter itself; numbers that no system call has. */
+enum call_op {
+	CALL_OP_BASE = 1 << 20,
+	/* zero_map(addr, pages, page_size, bitmap): sets bit i of the bitmap (uint64_t words) iff
+	 * page i holds only zero bytes. Result: the number of such pages. */
+	CALL_OP_ZERO_MAP = CALL_OP_BASE,
+	/* read_full(fd, addr, len, offset) / write_full(...): pread/pwrite until all is done.
+	 * Result: len, or an error; a file that ends early gives -ENODATA. */
+	CALL_OP_READ_FULL,
+	CALL_OP_WRITE_FULL,
+	/* copy(dst, src, len) */
+	CALL_OP_COPY,
+	/* execute CPUID-free no-op, for timing and tests. Result: first argument. */
+	CALL_OP_NOP,
+};
+
+/* One entry, as the coordinator keeps it. What goes over to the puppet is puppet/interp.h's. */
+struct call {
+	const char *what; /* static or arena text for errors and printing; may hold no secrets */
+	uint64_t nr;	  /* system call number of the puppet's architecture, or enum call_op */
+	struct call_arg arg[6];
+	enum call_expect expect;
+	int64_t want;	/* for CALL_EXACT */
+	int64_t result; /* filled in by puppet_run */
+	bool done;	/* executed */
+};
+
+struct call_table {
+	struct arena *arena; /* owns everything below */
+	struct call *calls;
+	size_t n_calls;
+	unsigned char *data; /* the in/out bytes; written over with what came back */
+	size_t data_len;
+	size_t data_room;
+	bool failed; /* an allocation failed while building */
+};
+
+void call_table_init(struct call_table *t, struct arena *arena);
+/* Empties the table for reuse; the arena keeps the memory. */
+void call_table_reset(struct call_table *t);
+
+/*
+ * Reserves @len bytes (aligned to 8), filled from @src or zeroed; returns their offset for
+ * CALL_DATA and call_bytes. Data always travels in both directions.
+ */
+uint32_t call_space(struct call_table *t, const void *src, size_t len);
+uint32_t call_string(struct call_table *t, const char *s);
+/* The bytes at @offset; valid until the next call_space. NULL-safe only when !t->failed. */
+void *call_bytes(struct call_table *t, uint32_t offset);
+
+/* Appends an entry; missing arguments are 0. Returns its index. */
+#define call_add(t, what, nr, ...)                                                                 \
+	call_add_args((t), (what), (nr), (const struct call_arg[6]){__VA_ARGS__})
+uint32_t call_add_args(struct call_table *t, const char *what, uint64_t nr,
+		       const struct call_arg arg[6]);
+void call_expect_any(struct call_table *t, uint32_t index);
+void call_expect_exact(struct call_table *t, uint32_t index, int64_t want);
+int64_t call_result(const struct call_table *t, uint32_t index);
+
+/* "prctl(PR_SET_NAME) nr=157 args=(0xf, data+0x20, ...)" for logs and tests. */
+void call_format(const struct call_table *t, uint32_t index, char *buf, size_t size);

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Puppets: tasks that the coordinator holds by ptrace and that execute system calls for it.
+ *
+ * There are two sorts. A *borrowed* puppet is a task of a running program (dump, check): it must
+ * behave, once released, as if nothing had happened, and must survive the coordinator's SIGKILL
+ * at any moment. A *made* puppet (restore) starts as a stub of ours and becomes the restored
+ * task; it dies with the coordinator until it is let go (PTRACE_O_EXITKILL).
+ *
+ * Both run call tables with the same interpreter (stub/interp.c) and are used through the same
+ * functions; what differs is how they are entered and how they are told to run a table.
+ *
+ * A borrowed puppet's life:
+ *	seize_tree() ............ every task ptrace-stopped, registers saved
+ *	puppet_enter() .......... area mapped, task waits in the command loop above its sigreturn
+ *frame puppet_run() ... ........ any number of tables puppet_leave() .......... area unmapped,
+ *original registers and mask back, still stopped puppet_release() ........ let go (or left stopped,
+ *or killed) puppet_run on a puppet that was not entered enters and leaves around the table.
+ *
+ * Nothing here names a register: those live behind puppet/arch.h.
+ */
+#pragma once
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "puppet/arch.h"
+#include "puppet/call.h"
+
+struct context;
+
+/* An address in a puppet's address space; never to be dereferenced here. */
+typedef uint64_t
+	puppet_addr; /* the one typedef: mixing these up with pointers is the bug it prevents */
+
+enum puppet_state {
+	PUPPET_NONE,	/* not attached */
+	PUPPET_STOPPED, /* ptrace-stopped, its own registers in place */
+	PUPPET_LOOP,	/* waits in the command loop for a table */
+	PUPPET_BUSY,	/* a table is running: puppet_start without puppet_finish */
+	PUPPET_GONE,	/* died (an ordinary result; every call then returns -ESRCH) */
+};
+
+/*
+ * The memory that a puppet's address space lends us: the interpreter, and slots. One per address
+ * space; tasks that share it (threads, vfork-style clones) use different slots.
+ */
+struct puppet_area {
+	puppet_addr base;
+	uint64_t size;	  /* bytes, a multiple of the page size */
+	puppet_addr code; /* entry of the interpreter */
+	uint32_t n_slots;
+	uint32_t slot_size;
+	unsigned int users; /* puppets whose area pointer is this one */
+};
+
+struct puppet {
+	pid_t tid; /* as the coordinator's PID namespace numbers it */
+	pid_t tgid;
+	bool borrowed; /* a running program's task, as opposed to a stub of ours */
+	enum puppet_state state;
+	struct puppet_area *area; /* NULL until entered; shared by tasks of one address space */
+	uint32_t slot;		  /* this task's slot in the area */
+	int socket;		  /* coordinator's end of the doorbell, or -EBADF; owned */
+	struct arch_regs regs;	  /* general registers at the stop: what the task goes on with */
+	uint64_t sigmask;	  /* blocked signals at the stop: what the task goes on with */
+	bool group_stopped;	  /* the thread group was stopped by a job-control signal */
+	int stop_signal;	  /* which one */
+	int wait_status;	  /* when PUPPET_GONE: the status that waitpid gave, or -1 */
+};
+
+/* ---- whole trees (seize.c) ------------------------------------------------------------- */
+
+/* The puppets of one thread group. */
+struct puppet_process {
+	pid_t pid;
+	bool zombie;	       /* has no tasks to hold: tasks is empty */
+	struct puppet **tasks; /* the leader first, if it lives */
+	size_t n_tasks;
+};
+
+struct puppet_tree {
+	struct puppet_process *processes; /* parents before children; the root first */
+	size_t n_processes;
+	/* cgroup freezers that had to be thawed, to be frozen again at release. Private to seize.c
+	 */
+	struct thawed *thawed;
+	size_t n_thawed;
+};
+
+/*
+ * Seizes and stops @root and all its descendants with all their threads, until no new one
+ * appears; tasks inside an rseq critical section get their abort ip, a parent in vfork is waited
+ * for (bounded), a tree under a cgroup freezer is thawed once everything is pinned. On failure
+ * everything seized so far is let go. Errors say which process, and who traces it if somebody does.
+ */
+int puppet_tree_seize(struct context *ctx, pid_t root, struct puppet_tree *ret_tree);
+
+enum puppet_fate {
+	FATE_RUN,  /* goes on as if nothing had happened (stopped jobs stay stopped) */
+	FATE_STOP, /* left stopped by SIGSTOP */
+	FATE_KILL, /* SIGKILL, waited for */
+};
+/* Lets everything go. Never fails half way: what cannot be done for one task is done for the
+ * others. */
+int puppet_tree_release(struct context *ctx, struct puppet_tree *tree, enum puppet_fate fate);
+
+/* ---- one puppet (puppet.c) ------------------------------------------------------------- */
+
+/*
+ * Maps the area into the puppet's address space (unless a sharer has done it) and brings the puppet
+ * into the command loop. @slots is how many tasks share the address space.
+ */
+int puppet_enter(struct context *ctx, struct puppet *p, uint32_t slots);
+/* Back to its own registers and mask; the last user of the area unmaps it. Still ptrace-stopped. */
+int puppet_leave(struct context *ctx, struct puppet *p);
+
+/*
+ * Runs a table: 0 if every entry met its expectation; else -errno of the first that did not, with a
+ * chain naming it (its `what` and the puppet's pid); earlier results are valid either way.
+ * -ESRCH: the puppet died. Tables of any length; the transport batches them.
+ */
+int puppet_run(struct context *ctx, struct puppet *p, struct call_table *t);
+/* The same in two halves, so that many puppets can work at once. One table under way per puppet. */
+int puppet_start(struct context *ctx, struct puppet *p, struct call_table *t);
+int puppet_finish(struct context *ctx, struct puppet *p, struct call_table *t);
+
+/* One remote call: the result (>= 0) or -errno, with a chain. */
+int64_t puppet_call(struct context *ctx, struct puppet *p, const char *what, uint64_t nr,
+		    const struct call_arg arg[6]);
+
+/* Memory of a puppet that is stopped or in the loop. All or -errno (-EFAULT: not mapped). */
+int puppet_read(struct context *ctx, struct puppet *p, puppet_addr from, void *to, size_t len);
+int puppet_write(struct context *ctx, struct puppet *p, puppet_addr to, const void *from,
+		 size_t len);
+
+/* ---- descriptors (fd.c) ---------------------------------------------------------------- */
+
+/* A duplicate, here, of descriptor @fd of the process (pidfd_getfd); owned by the caller. */
+int puppet_fd_out(struct context *ctx, struct puppet *p, int fd, int *ret_fd);
+/* Sends @n descriptors of ours into the puppet (SCM_RIGHTS over its doorbell, close-on-exec). The
+ * numbers they got are in ret_fds. For a borrowed puppet they must be closed again before
+ * puppet_leave. */
+int puppet_fds_in(struct context *ctx, struct puppet *p, const int *fds, size_t n, int *ret_fds);
+
+/* ---- made puppets (make.c) ------------------------------------------------------------- */
+
+/*
+ * Starts the first stub as a child of the coordinator: exec of the stub image from a memfd, moved
+ * to @base with @slots slots of @slot_size bytes, everything else unmapped except vdso and vvar; no
+ * descriptors but its doorbell. With @set_tid (innermost first, may be NULL) it gets these PIDs;
+ * @flags are clone flags (CLONE_NEWPID, ...).
+ */
+struct puppet_make {
+	puppet_addr base; /* where the area goes: free in every address space of the image */
+	uint32_t slots;
+	uint32_t slot_size;
+	uint64_t clone_flags;
+	const pid_t *set_tid;
+	size_t n_set_tid;
+};
+int puppet_make_first(struct context *ctx, const struct puppet_make *how,
+		      struct puppet **ret_puppet);
+
+/*
+ * Has @parent clone a new process (its copy: a stub in the same loop) or, with CLONE_THREAD |
+ * CLONE_VM in @flags, a new thread that uses slot @slot. The child is auto-attached. @exit_signal
+ * as in clone3; @set_tid innermost first.
+ */
+struct puppet_clone {
+	uint64_t flags;
+	int exit_signal;
+	const pid_t *set_tid;
+	size_t n_set_tid;
+	uint32_t slot; /* for CLONE_VM children; others keep the parent's slot number */
+};
+int puppet_clone(struct context *ctx, struct puppet *parent, const struct puppet_clone *how,
+		 struct puppet **ret_child);
+
+/*
+ * The last step of a made puppet's task: unmaps the area if @unmap (once per address space, by the
+ * last task), sets p->regs, xstate and p->sigmask, and leaves the task ptrace-stopped as the
+ * program's own.
+ */
+int puppet_become(struct context *ctx, struct puppet *p, const void *xstate, size_t xstate_len,
+		  bool unmap);
+
+void puppet_free(struct puppet *p);
