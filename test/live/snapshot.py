@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An independent reader: what /proc says, as text, of every process of a tree.
+
+It shares no code with the collector, so that the collector is not its own judge. snapshot(pid)
+gives {path: text}; compare(a, b) lists the differences as readable lines.
+"""
+import os
+import re
+
+# Fields of /proc/PID/stat (proc_pid_stat(5), counted from 1) that must be the same afterwards. Left
+# out: CPU times, page faults, start time, memory size, wchan and the like, and the processor.
+STAT_FIELDS = {2: "comm", 4: "ppid", 5: "pgrp", 6: "session", 7: "tty_nr", 8: "tpgid",
+               18: "priority", 19: "nice", 20: "num_threads", 26: "startcode", 27: "endcode",
+               28: "startstack", 38: "exit_signal", 40: "rt_priority", 41: "policy",
+               45: "start_data", 46: "end_data", 47: "start_brk", 48: "arg_start", 49: "arg_end",
+               50: "env_start", 51: "env_end"}
+STATUS_SKIP = {"VmPeak", "VmSize", "VmHWM", "VmRSS", "RssAnon", "RssFile", "RssShmem", "VmPTE",
+               "VmSwap", "VmPin", "nonvoluntary_ctxt_switches", "voluntary_ctxt_switches",
+               "FDSize", "State", "VmData", "VmStk", "VmExe", "VmLib", "Kthread",
+               "Cpus_allowed_list", "Mems_allowed", "Mems_allowed_list", "HugetlbPages",
+               "CoreDumping"}
+TASK_FILES = ["comm", "personality", "timerslack_ns"]
+PROCESS_FILES = ["cmdline", "environ", "auxv", "limits", "oom_score_adj", "coredump_filter",
+                 "maps", "timers", "cgroup", "autogroup"]
+LINKS = ["exe", "cwd", "root"]
+
+
+def read(path):
+    try:
+        with open(path, "rb") as f:
+            return f.read().decode("utf-8", "backslashreplace")
+    except OSError as e:
+        return "<%s>" % os.strerror(e.errno)
+
+
+def link(path):
+    try:
+        return os.readlink(path)
+    except OSError as e:
+        return "<%s>" % os.strerror(e.errno)
+
+
+def stat_fields(text):
+    close = text.rindex(")")
+    fields = [text[:text.index(" ")], text[text.index("(") + 1:close]] + text[close + 2:].split()
+    return {name: fields[i - 1] for i, name in STAT_FIELDS.items()}, fields[2]
+
+
+def children(pid):
+    result = []
+    try:
+        for tid in os.listdir("/proc/%d/task" % pid):
+            result += [int(c) for c in read("/proc/%d/task/%s/children" % (pid, tid)).split()
+                       if c.isdigit()]
+    except OSError:
+        pass
+    return sorted(result)
+
+
+def tree(root):
+    todo, seen = [root], []
+    while todo:
+        pid = todo.pop()
+        seen.append(pid)
+        todo += children(pid)
+    return sorted(seen)
+
+
+def vm_flags(text):
+    """One line per VMA: its range and VmFlags. 'sd' (soft-dirty) says nothing of the program."""
+    lines, head = [], None
+    for line in text.splitlines():
+        if re.match(r"^[0-9a-f]+-[0-9a-f]+ ", line):
+            head = line.split()[0]
+        elif line.startswith("VmFlags:"):
+            flags = [f for f in line.split()[1:] if f != "sd"]
+            lines.append("%s %s" % (head, " ".join(flags)))
+        elif line.startswith("ProtectionKey:") and line.split()[1] != "0":
+            lines.append("%s pkey %s" % (head, line.split()[1]))
+    return "\n".join(lines)
+
+
+def fd_links(base):
+    out = []
+    for n in sorted(os.listdir(base + "/fd"), key=int):
+        target = re.sub(r"(pipe|socket):\[\d+\]", r"\1", link(base + "/fd/" + n))
+        out.append("%s -> %s" % (n, re.sub(r".*/([^/]* \(deleted\))$", r"\1", target)))
+    return "\n".join(out)
+
+
+def fd_infos(base):
+    out = []
+    for n in sorted(os.listdir(base + "/fdinfo"), key=int):
+        text = re.sub(r"(mnt_id|ino):.*\n", "", read(base + "/fdinfo/" + n))
+        # "lock: 1: FLOCK ADVISORY WRITE 12 fe:00:1234 0 EOF": a file made anew has another inode
+        text = re.sub(r" [0-9a-f]+:[0-9a-f]+:\d+ ", " DEV ", text)
+        out.append("%s: %s" % (n, text.replace("\n", " ")))
+    return "\n".join(out)
+
+
+def pipe_pairs(pids):
+    """Descriptors that are ends of the same pipe: inode numbers change, the sharing must not."""
+    groups = {}
+    for pid in pids:
+        try:
+            names = os.listdir("/proc/%d/fd" % pid)
+        except OSError:
+            continue
+        for n in sorted(names, key=int):
+            target = link("/proc/%d/fd/%s" % (pid, n))
+            if target.startswith("pipe:"):
+                groups.setdefault(target, []).append("%d/%s" % (pid, n))
+    return "\n".join(sorted(" ".join(g) for g in groups.values()))
+
+
+def stable_maps(text):
+    """maps without the inode numbers of memory objects that are made anew (memfd, deleted ...)."""
+    out = []
+    for line in text.splitlines():
+        parts = line.split(None, 5)
+        if len(parts) == 6 and parts[5].endswith("(deleted)"):
+            parts[3] = parts[4] = "-"
+            if not parts[5].startswith("/memfd"):
+                parts[5] = re.sub(r".*/", "", parts[5])
+        out.append(" ".join(parts))
+    return "\n".join(out)
+
+
+def snapshot(root):
+    result = {}
+    pids = tree(root)
+    result["tree"] = " ".join(map(str, pids))
+    for pid in pids:
+        base = "/proc/%d" % pid
+        fields, state = stat_fields(read(base + "/stat"))
+        for name, value in fields.items():
+            result["%d/stat/%s" % (pid, name)] = value
+        result["%d/state" % pid] = {"Z": "zombie", "T": "stopped"}.get(state, "alive")
+        if state == "Z":
+            continue
+        for name in PROCESS_FILES:
+            result["%d/%s" % (pid, name)] = read("%s/%s" % (base, name))
+        result["%d/maps" % pid] = stable_maps(result["%d/maps" % pid])
+        result["%d/vmflags" % pid] = vm_flags(read(base + "/smaps"))
+        for name in LINKS:
+            result["%d/%s" % (pid, name)] = link("%s/%s" % (base, name))
+        result["%d/fd" % pid] = fd_links(base)
+        result["%d/fdinfo" % pid] = fd_infos(base)
+        for tid in sorted(os.listdir(base + "/task"), key=int):
+            tbase = "%s/task/%s" % (base, tid)
+            for name in TASK_FILES:
+                result["%d/%s/%s" % (pid, tid, name)] = read("%s/%s" % (tbase, name))
+            for line in read(tbase + "/status").splitlines():
+                key, _, value = line.partition(":")
+                if key not in STATUS_SKIP:
+                    result["%d/%s/status/%s" % (pid, tid, key)] = value.strip()
+    result["pipes"] = pipe_pairs(pids)
+    return result
+
+
+def compare(before, after, ignore=()):
+    lines = []
+    for key in sorted(set(before) | set(after)):
+        if any(re.search(pattern, key) for pattern in ignore):
+            continue
+        a, b = before.get(key, "<absent>"), after.get(key, "<absent>")
+        if a == b:
+            continue
+        if "\n" not in a and "\n" not in b:
+            lines.append("%s: %r != %r" % (key, a, b))
+            continue
+        sa, sb = a.splitlines(), b.splitlines()
+        lines += ["%s: - %s" % (key, x) for x in sa if x not in sb]
+        lines += ["%s: + %s" % (key, x) for x in sb if x not in sa]
+        if not any(line.startswith(key + ":") for line in lines):
+            lines.append("%s: the same lines in another order" % key)
+    return lines
