@@ -7,9 +7,9 @@
  *need at numbers from rebuild.fd_base on (above every number the image uses); children inherit them
  *by fork, and the last step closes them all with one close_range: fd_base + 0 ............ doorbell
  *(puppet layer) fd_base + 1 ............ the image directory (O_PATH is not enough: page files are
- *opened below it) fd_base + 2 + k ........ the k-th file that some VMA maps (rebuild_inode.map_fd)
- * Open file descriptions are made by the coordinator, once each (rebuild_file.fd), and sent into
- *those processes that have them.
+ *opened below it) fd_base + 2 + k ........ files that some VMA maps (rebuild_inode.map_fd,
+ *map_fd_rw) Open file descriptions are made by the coordinator, once each (rebuild_file.fd), and
+ *sent into those processes that have them.
  */
 #pragma once
 
@@ -63,8 +63,12 @@ struct rebuild_file {
 
 struct rebuild_inode {
 	const Coppice__Inode *msg;
-	int map_fd; /* number in every stub, for mmap and exe_fd; -1: not mapped by anybody */
-	int fd;	    /* here, in the coordinator; -EBADF until opened; owned */
+	/* Numbers in every stub, for mmap and exe_fd; -1: nobody needs it. A shared mapping made
+	 * through a read-only descriptor can never be made writable, hence two. */
+	int map_fd;	    /* opened O_RDONLY: private mappings, exe, Vma.open_flags O_RDONLY */
+	int map_fd_rw;	    /* opened O_RDWR: Vma.open_flags O_RDWR */
+	int fd;		    /* here, in the coordinator; -EBADF until opened; owned */
+	int fd_rw;	    /* likewise, O_RDWR; always there for what we make (storage not PATH) */
 	bool needs_content; /* made by us: content still to be written from the image */
 };
 

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Descriptor tables and the open file descriptions they refer to: what the kinds of src/file have
+ * in common. See fdtable.c (collect) and install.c (restore).
+ */
+#pragma once
+
+#include "kind/collect.h"
+#include "kind/rebuild.h"
+
+/*
+ * Collects the descriptor table of @p, which must be the owner of its table and have an FdTable
+ * message (p->msg->fd_table). Each open file description gets one File message, at first sight.
+ */
+int files_collect(struct collect *c, struct collect_process *p);
+/* When all tables are known: what needs the others (pipes, locks). */
+int files_collect_late(struct collect *c);
+
+/* Restore: is everything there that the files need? Reports with rebuild_refuse. */
+int rebuild_files_check(struct rebuild *r);
+/* Makes every open file description, here; then what connects them (content of pipes, ...). */
+int rebuild_files_create(struct rebuild *r);
+/* Sends the descriptors of one table into the process that owns it (rebuild_process.owns_files). */
+int rebuild_files_install(struct rebuild *r, struct rebuild_process *p);
+/* When all processes have their descriptors: owners (F_SETOWN), locks. */
+int rebuild_files_last(struct rebuild *r);
+/* Closes the coordinator's copies: the processes hold their own. */
+void rebuild_files_deinit(struct rebuild *r);
