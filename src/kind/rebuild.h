@@ -4,12 +4,13 @@
  * exist as stubs (made puppets) with their PIDs, parents, sessions and groups.
  *
  * Descriptors while rebuilding. The root stub receives, before it forks, everything that all stubs
- *need at numbers from rebuild.fd_base on (above every number the image uses); children inherit them
- *by fork, and the last step closes them all with one close_range: fd_base + 0 ............ doorbell
- *(puppet layer) fd_base + 1 ............ the image directory (O_PATH is not enough: page files are
- *opened below it) fd_base + 2 + k ........ files that some VMA maps (rebuild_inode.map_fd,
- *map_fd_rw) Open file descriptions are made by the coordinator, once each (rebuild_file.fd), and
- *sent into those processes that have them.
+ * need at numbers from rebuild.fd_base on (above every number the image uses); children inherit
+ * them by fork, and the last step closes them all with one close_range:
+ *	fd_base + 0 ......... doorbell (puppet layer)
+ *	fd_base + 1 ......... the image directory (O_PATH is not enough: page files are opened below it)
+ *	fd_base + 2 + k ..... files that some VMA maps (rebuild_inode.map_fd, map_fd_rw)
+ * Open file descriptions are made by the coordinator, once each (rebuild_file.fd), and sent into
+ * those processes that have them.
  */
 #pragma once
 
