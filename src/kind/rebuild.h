@@ -55,6 +55,11 @@ struct rebuild_process {
 	bool owns_fs;
 	bool owns_sighand;
 	bool filled; /* memory is in place (an ancestor may be filled before it forks) */
+	/*
+	 * Whose filled memory the stub has from the fork that made it: the forking process if that
+	 * was filled then, else what that one inherits; NULL for a bare stub. Set by grow.
+	 */
+	const struct rebuild_process *inherits;
 };
 
 struct rebuild_file {
