@@ -104,7 +104,7 @@ struct proc_map {
 	uint32_t dev_major;
 	uint32_t dev_minor;
 	uint64_t inode;
-	char *name;   /* unescaped path or [name], "" if none; arena */
+	char *name;   /* path or [name], "" if none; arena. For people: see proc-maps.c */
 	bool deleted; /* the kernel appended " (deleted)" */
 	bool has_flags;
 	uint64_t flags;	    /* set of enum proc_vm_flag, from VmFlags */
@@ -198,14 +198,16 @@ int proc_read_link(int proc_fd, const char *name, struct arena *arena, char **re
 /* A small file as text ("oom_score_adj", "timerslack_ns"), without the final newline; arena. */
 int proc_read_text(int proc_fd, const char *name, struct arena *arena, char **ret);
 int proc_read_u64(int proc_fd, const char *name, int base, uint64_t *ret);
+int proc_read_i64(int proc_fd, const char *name, int64_t *ret);
 /* Numbers of the entries of a directory below /proc/PID ("fd", "task"), sorted; arena. */
 int proc_read_numbers(int proc_fd, const char *name, struct arena *arena, int **ret, size_t *ret_n);
-/* children of one thread: "task/TID/children" */
-int proc_read_children(int proc_fd, struct arena *arena, pid_t **ret, size_t *ret_n);
+/* The children of one thread; @task_fd is a descriptor of /proc/PID/task/TID. */
+int proc_read_children(int task_fd, struct arena *arena, pid_t **ret, size_t *ret_n);
 
 int parse_stat(const char *text, struct proc_stat *ret);
 int parse_status(const char *text, struct arena *arena, struct proc_status *ret);
 int parse_maps(char *text, struct arena *arena, struct proc_map **ret, size_t *ret_n);
 int parse_fdinfo(const char *text, struct arena *arena, struct proc_fdinfo *ret);
 int parse_limits(const char *text, struct proc_limit *ret, size_t n);
+int parse_pids(const char *text, struct arena *arena, pid_t **ret, size_t *ret_n);
 int parse_timers(const char *text, struct arena *arena, struct proc_timer **ret, size_t *ret_n);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernel/sys.h"
+
+#include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* syscall(2)'s -1 and errno as one value. */
+static int result(long r)
+{
+	return r < 0 ? -errno : (int)r;
+}
+
+int sys_pidfd_open(pid_t pid, unsigned int flags)
+{
+	return result(syscall(__NR_pidfd_open, pid, flags));
+}
+
+int sys_pidfd_getfd(int pidfd, int fd)
+{
+	return result(syscall(__NR_pidfd_getfd, pidfd, fd, 0));
+}
+
+int sys_pidfd_send_signal(int pidfd, int sig)
+{
+	return result(syscall(__NR_pidfd_send_signal, pidfd, sig, NULL, 0));
+}
+
+int sys_kcmp(pid_t a, pid_t b, int type, unsigned long index_a, unsigned long index_b)
+{
+	return result(syscall(__NR_kcmp, a, b, type, index_a, index_b));
+}
+
+int sys_get_robust_list(pid_t tid, uint64_t *ret_head, uint64_t *ret_len)
+{
+	void *head;
+	size_t len;
+
+	if (syscall(__NR_get_robust_list, tid, &head, &len) < 0)
+		return -errno;
+	*ret_head = (uint64_t)(uintptr_t)head;
+	*ret_len = len;
+	return 0;
+}
