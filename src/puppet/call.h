@@ -60,8 +60,12 @@ enum call_op {
 	CALL_OP_WRITE_FULL,
 	/* copy(dst, src, len) */
 	CALL_OP_COPY,
-	/* execute CPUID-free no-op, for timing and tests. Result: first argument. */
+	/* nop(value): for timing and tests. Result: first argument. */
 	CALL_OP_NOP,
+	/* clone(args, size, slot, stack): clone3 in a made puppet; the child starts in the made
+	 * loop on
+	 * @slot with @stack as stack pointer. Result: the child's PID as the puppet numbers it. */
+	CALL_OP_CLONE,
 };
 
 /* One entry, as the coordinator keeps it. What goes over to the puppet is puppet/interp.h's. */
@@ -75,10 +79,26 @@ struct call {
 	bool done;	/* executed */
 };
 
+/* A piece of the table's data; pieces travel whole, with the calls that refer to them. */
+struct call_space {
+	uint32_t offset;
+	uint32_t len;
+};
+
+/* The word at @at is to hold the address, in the puppet, of the data at @target. */
+struct call_pointer {
+	uint32_t at;
+	uint32_t target;
+};
+
 struct call_table {
 	struct arena *arena; /* owns everything below */
 	struct call *calls;
 	size_t n_calls;
+	struct call_space *spaces; /* by offset */
+	size_t n_spaces;
+	struct call_pointer *pointers; /* by @at */
+	size_t n_pointers;
 	unsigned char *data; /* the in/out bytes; written over with what came back */
 	size_t data_len;
 	size_t data_room;
@@ -95,6 +115,8 @@ void call_table_reset(struct call_table *t);
  */
 uint32_t call_space(struct call_table *t, const void *src, size_t len);
 uint32_t call_string(struct call_table *t, const char *s);
+/* Has the 8 bytes at @at hold the puppet's address of @target: an iovec, a set_tid array. */
+void call_point(struct call_table *t, uint32_t at, uint32_t target);
 /* The bytes at @offset; valid until the next call_space. NULL-safe only when !t->failed. */
 void *call_bytes(struct call_table *t, uint32_t offset);
 
@@ -106,6 +128,11 @@ uint32_t call_add_args(struct call_table *t, const char *what, uint64_t nr,
 void call_expect_any(struct call_table *t, uint32_t index);
 void call_expect_exact(struct call_table *t, uint32_t index, int64_t want);
 int64_t call_result(const struct call_table *t, uint32_t index);
+/* Did the entry's result meet its expectation? */
+bool call_met(const struct call *call);
+/* Starts a chain for an entry whose result missed its expectation; returns its -errno
+ * (-EPROTO for a result that is no error code). */
+int call_failed(struct context *ctx, const struct call_table *t, uint32_t index);
 
 /* "prctl(PR_SET_NAME) nr=157 args=(0xf, data+0x20, ...)" for logs and tests. */
 void call_format(const struct call_table *t, uint32_t index, char *buf, size_t size);

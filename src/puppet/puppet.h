@@ -53,7 +53,11 @@ struct puppet_area {
 	puppet_addr code; /* entry of the interpreter */
 	uint32_t n_slots;
 	uint32_t slot_size;
+	uint32_t reserve;   /* bytes at the end of each slot that are not the table's */
 	unsigned int users; /* puppets whose area pointer is this one */
+	/* Made puppets: SIGTRAP is not ours any more (ignored or pending by order of the image):
+	 * ring by a system call, which costs two stops per call of a table. Sticky. */
+	bool quiet;
 };
 
 struct puppet {
@@ -69,6 +73,8 @@ struct puppet {
 	bool group_stopped;	  /* the thread group was stopped by a job-control signal */
 	int stop_signal;	  /* which one */
 	int wait_status;	  /* when PUPPET_GONE: the status that waitpid gave, or -1 */
+	uint32_t pid_depth;  /* made: PID namespace levels between the coordinator's and its own */
+	struct batch *batch; /* the table under way; private to transport.c; owned */
 };
 
 /* ---- whole trees (seize.c) ------------------------------------------------------------- */
