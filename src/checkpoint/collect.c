@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "checkpoint/collect.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "file/fdtable.h"
+#include "kernel/proc.h"
+#include "kind/task.h"
+#include "util/cleanup.h"
+
+enum { ASPECTS_MAX = 64 };
+
+/* A process before it has its place in the canonical order. */
+struct candidate {
+	const struct puppet_process *process;
+	struct proc_stat stat;
+	unsigned int depth; /* generations below the root */
+	size_t parent;	    /* index by PID order; SIZE_MAX: outside the tree */
+};
+
+void collect_init(struct collect *c, struct context *ctx, struct arena *arena,
+		  const struct collect_options *opt)
+{
+	*c = (struct collect){.ctx = ctx, .arena = arena, .opt = *opt, .hide_fd_from = INT_MAX};
+}
+
+void collect_deinit(struct collect *c)
+{
+	for (size_t i = 0; i < c->n_processes; i++)
+		close_guard(&c->processes[i].proc_fd);
+	c->n_processes = 0;
+}
+
+/* A descriptor of /proc/TID: unlike /proc/PID it has content when only the leader is dead. */
+static int open_proc(struct collect *c, const struct puppet_process *process, int *ret_fd)
+{
+	pid_t tid = process->n_tasks > 0 ? process->tasks[0]->tid : process->pid;
+	int r = proc_open(tid, ret_fd);
+
+	return r < 0 ? err_sys(c->ctx, r, "open(/proc/%d)", tid) : 0;
+}
+
+static int read_candidate(struct collect *c, const struct puppet_process *process,
+			  struct candidate *ret)
+{
+	_cleanup_close_ int fd = -EBADF;
+	int r = open_proc(c, process, &fd);
+
+	if (r < 0)
+		return r;
+	ret->process = process;
+	r = proc_read_stat(fd, &ret->stat);
+	return r < 0 ? err_sys(c->ctx, r, "reading /proc/%d/stat", process->pid) : 0;
+}
+
+static int by_pid(const void *a, const void *b)
+{
+	const struct candidate *x = a;
+	const struct candidate *y = b;
+
+	return (x->process->pid > y->process->pid) - (x->process->pid < y->process->pid);
+}
+
+static int by_depth_and_pid(const void *a, const void *b)
+{
+	const struct candidate *x = a;
+	const struct candidate *y = b;
+
+	if (x->depth != y->depth)
+		return x->depth < y->depth ? -1 : 1;
+	return by_pid(a, b);
+}
+
+static size_t find_pid(const struct candidate *sorted, size_t n, pid_t pid)
+{
+	const struct puppet_process key_process = {.pid = pid};
+	const struct candidate key = {.process = &key_process};
+	const struct candidate *found = bsearch(&key, sorted, n, sizeof(*sorted), by_pid);
+
+	return found ? (size_t)(found - sorted) : SIZE_MAX;
+}
+
+/* Every chain of parents ends at the root or outside, so that depths are finite and quickly found. */
+static void measure_depths(struct candidate *sorted, size_t n, pid_t root)
+{
+	for (size_t i = 0; i < n; i++)
+		sorted[i].parent = sorted[i].process->pid == root
+					   ? SIZE_MAX
+					   : find_pid(sorted, n, sorted[i].stat.ppid);
+	for (size_t i = 0; i < n; i++) {
+		unsigned int depth = 0;
+
+		for (size_t up = sorted[i].parent; up != SIZE_MAX && depth < n;
+		     up = sorted[up].parent)
+			depth++;
+		/* One that joined from outside comes after all generations of the root's own. */
+		if (sorted[i].parent == SIZE_MAX && sorted[i].process->pid != root)
+			depth = (unsigned int)n;
+		sorted[i].depth = depth;
+	}
+}
+
+static int add_thread(struct collect *c, struct collect_process *p, struct puppet *puppet)
+{
+	struct collect_thread *t = &p->threads[p->n_threads];
+	_cleanup_close_ int fd = -EBADF;
+	int r;
+
+	t->process = p;
+	t->tid = puppet->tid;
+	t->puppet = puppet;
+	t->msg = arena_new(c->arena, Coppice__Thread);
+	if (!t->msg)
+		return err_oom(c->ctx);
+	coppice__thread__init(t->msg);
+	r = proc_open_task(p->proc_fd, t->tid, &fd);
+	if (r < 0)
+		return err_sys(c->ctx, r, "open(/proc/%d/task/%d)", p->pid, t->tid);
+	r = proc_read_stat(fd, &t->stat);
+	if (r < 0)
+		return err_sys(c->ctx, r, "reading /proc/%d/task/%d/stat", p->pid, t->tid);
+	r = proc_read_status(fd, c->arena, &t->status);
+	if (r < 0)
+		return err_sys(c->ctx, r, "reading /proc/%d/task/%d/status", p->pid, t->tid);
+	p->threads[p->n_threads++] = *t;
+	p->msg->threads[p->msg->n_threads++] = t->msg;
+	return 0;
+}
+
+static int add_threads(struct collect *c, struct collect_process *p,
+		       const struct puppet_process *held)
+{
+	p->threads = arena_new_n(c->arena, struct collect_thread, held->n_tasks);
+	p->msg->threads = arena_new_n(c->arena, Coppice__Thread *, held->n_tasks);
+	if (!p->threads || !p->msg->threads)
+		return err_oom(c->ctx);
+	for (size_t i = 0; i < held->n_tasks; i++) {
+		int r = add_thread(c, p, held->tasks[i]);
+
+		if (r < 0)
+			return r;
+	}
+	p->puppet = p->threads[0].puppet;
+	p->status = p->threads[0].status;
+	return 0;
+}
+
+static int add_process(struct collect *c, const struct candidate *from)
+{
+	struct collect_process *p = &c->processes[c->n_processes];
+	int r;
+
+	*p = (struct collect_process){.pid = from->process->pid,
+				      .proc_fd = -EBADF,
+				      .zombie = from->process->zombie,
+				      .stat = from->stat};
+	p->msg = arena_new(c->arena, Coppice__Process);
+	if (!p->msg)
+		return err_oom(c->ctx);
+	coppice__process__init(p->msg);
+	c->n_processes++;
+	c->cp->processes[c->cp->n_processes++] = p->msg;
+	p->msg->id = (uint32_t)c->n_processes;
+	r = open_proc(c, from->process, &p->proc_fd);
+	if (r < 0)
+		return r;
+	if (!p->zombie)
+		return add_threads(c, p, from->process);
+	r = proc_read_status(p->proc_fd, c->arena, &p->status);
+	if (r < 0)
+		return err_sys(c->ctx, r, "reading /proc/%d/status", p->pid);
+	close_guard(&p->proc_fd);
+	p->proc_fd = -EBADF;
+	return 0;
+}
+
+/* Parents are before their children in the canonical order, so each finds its own in what stands. */
+static void link_parents(struct collect *c, const struct candidate *order,
+			 const struct candidate *sorted, size_t n)
+{
+	_cleanup_free_ size_t *place = calloc(n, sizeof(*place));
+
+	for (size_t i = 0; place && i < n; i++)
+		place[find_pid(sorted, n, order[i].process->pid)] = i;
+	for (size_t i = 0; i < n; i++) {
+		struct collect_process *p = &c->processes[i];
+
+		if (order[i].parent == SIZE_MAX)
+			continue;
+		/* @place is only a speed-up; without memory for it the parent is looked for. */
+		for (size_t k = place ? place[order[i].parent] : 0; k < i; k++)
+			if (c->processes[k].pid == order[i].stat.ppid) {
+				p->parent = &c->processes[k];
+				p->msg->parent = p->parent->msg->id;
+				break;
+			}
+	}
+}
+
+static int add_processes(struct collect *c, const struct puppet_tree *tree)
+{
+	size_t n = tree->n_processes;
+	struct candidate *sorted = arena_new_n(c->arena, struct candidate, n);
+	struct candidate *order;
+	int r;
+
+	if (!sorted)
+		return err_oom(c->ctx);
+	for (size_t i = 0; i < n; i++) {
+		r = read_candidate(c, &tree->processes[i], &sorted[i]);
+		if (r < 0)
+			return r;
+	}
+	qsort(sorted, n, sizeof(*sorted), by_pid);
+	measure_depths(sorted, n, tree->processes[0].pid);
+	order = arena_memdup(c->arena, sorted, n * sizeof(*sorted));
+	c->processes = arena_new_n(c->arena, struct collect_process, n);
+	c->cp->processes = arena_new_n(c->arena, Coppice__Process *, n);
+	if (!order || !c->processes || !c->cp->processes)
+		return err_oom(c->ctx);
+	qsort(order, n, sizeof(*order), by_depth_and_pid);
+	for (size_t i = 0; i < n; i++) {
+		r = add_process(c, &order[i]);
+		if (r < 0)
+			return r;
+	}
+	link_parents(c, order, sorted, n);
+	return 0;
+}
+
+/* ---- the registries ------------------------------------------------------------------------ */
+
+static int while_collecting(struct collect *c, int r, const struct task_aspect *aspect,
+			    const struct collect_process *p, pid_t tid)
+{
+	if (tid != 0 && tid != p->pid)
+		return err_while(c->ctx, r, "collecting %s of thread %d of process %d (%s)",
+				 aspect->name, tid, p->pid, p->stat.comm);
+	return err_while(c->ctx, r, "collecting %s of process %d (%s)", aspect->name, p->pid,
+			 p->stat.comm);
+}
+
+static int collect_local(struct collect *c, struct collect_process *p)
+{
+	for (const struct task_aspect *const *a = task_aspects; *a; a++) {
+		int r = (*a)->collect ? (*a)->collect(c, p) : 0;
+
+		if (r < 0)
+			return while_collecting(c, r, *a, p, 0);
+		for (size_t i = 0; (*a)->collect_thread && i < p->n_threads; i++) {
+			r = (*a)->collect_thread(c, &p->threads[i]);
+			if (r < 0)
+				return while_collecting(c, r, *a, p, p->threads[i].tid);
+		}
+	}
+	return 0;
+}
+
+/* What was asked in one table: where each aspect's entries begin. */
+struct asked {
+	uint32_t process[ASPECTS_MAX];
+	uint32_t thread[ASPECTS_MAX];
+};
+
+static void ask(struct collect *c, struct collect_process *p, struct collect_thread *th,
+		bool whole_process, struct call_table *t, struct asked *asked)
+{
+	for (size_t i = 0; task_aspects[i]; i++) {
+		const struct task_aspect *a = task_aspects[i];
+
+		asked->process[i] = (uint32_t)t->n_calls;
+		if (whole_process && a->ask)
+			a->ask(c, p, t);
+		asked->thread[i] = (uint32_t)t->n_calls;
+		if (a->ask_thread)
+			a->ask_thread(c, th, t);
+	}
+}
+
+static int take_reply(struct collect *c, struct collect_process *p, struct collect_thread *th,
+		      bool whole_process, struct call_table *t, const struct asked *asked)
+{
+	for (size_t i = 0; task_aspects[i]; i++) {
+		const struct task_aspect *a = task_aspects[i];
+		int r = 0;
+
+		if (whole_process && a->reply)
+			r = a->reply(c, p, t, asked->process[i]);
+		if (r >= 0 && a->reply_thread)
+			r = a->reply_thread(c, th, t, asked->thread[i]);
+		if (r < 0)
+			return while_collecting(c, r, a, p, th->tid);
+	}
+	return 0;
+}
+
+/* One table per thread; the first thread's also asks what concerns the whole process. */
+static int collect_remote(struct collect *c, struct collect_process *p, struct call_table *t)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < p->n_threads; i++) {
+		struct collect_thread *th = &p->threads[i];
+		struct asked asked;
+
+		call_table_reset(t);
+		ask(c, p, th, i == 0, t, &asked);
+		r = puppet_run(c->ctx, th->puppet, t);
+		if (r < 0)
+			return err_while(c->ctx, r, "asking thread %d of process %d (%s)", th->tid,
+					 p->pid, p->stat.comm);
+		r = take_reply(c, p, th, i == 0, t, &asked);
+	}
+	return r;
+}
+
+static int collect_process_state(struct collect *c, struct collect_process *p,
+				 struct call_table *t)
+{
+	int r = collect_local(c, p);
+
+	if (r < 0 || p->zombie)
+		return r;
+	return collect_remote(c, p, t);
+}
+
+static int new_checkpoint(struct collect *c)
+{
+	c->cp = arena_new(c->arena, Coppice__Checkpoint);
+	if (!c->cp)
+		return err_oom(c->ctx);
+	coppice__checkpoint__init(c->cp);
+	return 0;
+}
+
+int collect_tree(struct collect *c, const struct puppet_tree *tree)
+{
+	struct call_table table;
+	int r = new_checkpoint(c);
+
+	if (r < 0)
+		return r;
+	r = add_processes(c, tree);
+	if (r < 0)
+		return r;
+	call_table_init(&table, c->arena);
+	for (size_t i = 0; i < c->n_processes; i++) {
+		r = cancel_point(c->ctx);
+		if (r >= 0)
+			r = collect_process_state(c, &c->processes[i], &table);
+		if (r < 0)
+			return r;
+		progress(c->ctx, "collecting", i + 1, c->n_processes);
+	}
+	return fdtable_collect(c);
+}
+
+int collect_refusal_error(struct collect *c)
+{
+	const struct refusal *first = &c->refusals[0];
+
+	(void)err_msg(c->ctx, -EOPNOTSUPP, "%s", first->text);
+	if (c->n_refusals > 1)
+		return err_hint(c->ctx, -EOPNOTSUPP,
+				"%s%s'coppice check -t' lists this and %zu more reason%s",
+				first->hint ? first->hint : "", first->hint ? "; " : "",
+				c->n_refusals - 1, c->n_refusals > 2 ? "s" : "");
+	if (first->hint)
+		return err_hint(c->ctx, -EOPNOTSUPP, "%s", first->hint);
+	return -EOPNOTSUPP;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading the whole state of a stopped tree, but for memory content, into a checkpoint: the walk over
+ * all registries. dump, check and verify share it.
+ */
+#pragma once
+
+#include "kind/collect.h"
+
+void collect_init(struct collect *c, struct context *ctx, struct arena *arena,
+		  const struct collect_options *opt);
+void collect_deinit(struct collect *c);
+
+/*
+ * Collects every process of @tree, whose tasks are held. 0 also when there are refusals: the caller looks at
+ * c->refusals. Processes get their ids here: parents before children, level by level, by PID within a level.
+ */
+int collect_tree(struct collect *c, const struct puppet_tree *tree);
+
+/* Turns refusals into an error chain: the first as cause, how many more there are as hint. */
+int collect_refusal_error(struct collect *c);
