@@ -317,8 +317,7 @@ static int collect_remote(struct collect *c, struct collect_process *p, struct c
 	return r;
 }
 
-static int collect_process_state(struct collect *c, struct collect_process *p,
-				 struct call_table *t)
+static int collect_process_state(struct collect *c, struct collect_process *p, struct call_table *t)
 {
 	int r = collect_local(c, p);
 
@@ -334,6 +333,22 @@ static int new_checkpoint(struct collect *c)
 		return err_oom(c->ctx);
 	coppice__checkpoint__init(c->cp);
 	return 0;
+}
+
+static int collect_files(struct collect *c)
+{
+	for (size_t i = 0; i < c->n_processes; i++) {
+		struct collect_process *p = &c->processes[i];
+		int r;
+
+		if (p->zombie || p->files_owner != p)
+			continue;
+		r = files_collect(c, p);
+		if (r < 0)
+			return err_while(c->ctx, r, "collecting the files of process %d (%s)",
+					 p->pid, p->stat.comm);
+	}
+	return files_collect_late(c);
 }
 
 int collect_tree(struct collect *c, const struct puppet_tree *tree)
@@ -355,7 +370,7 @@ int collect_tree(struct collect *c, const struct puppet_tree *tree)
 			return r;
 		progress(c->ctx, "collecting", i + 1, c->n_processes);
 	}
-	return fdtable_collect(c);
+	return collect_files(c);
 }
 
 int collect_refusal_error(struct collect *c)

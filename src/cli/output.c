@@ -11,8 +11,8 @@
 
 #include "cli/cli.h"
 
-static FILE *arg_log;		   /* NULL: stderr */
-static struct timespec arg_start;  /* when the command began */
+static FILE *arg_log;		    /* NULL: stderr */
+static struct timespec arg_start;   /* when the command began */
 static char arg_progress_stage[32]; /* the stage on the terminal's progress line, or "" */
 static int arg_progress_percent;
 
@@ -93,6 +93,13 @@ int output_log_file(struct context *ctx, const char *path)
 	arg_log = f;
 	ctx->level = LOG_DEBUG;
 	return 0;
+}
+
+void output_stages(const struct stage_times *times)
+{
+	for (size_t i = 0; i < times->n; i++)
+		(void)printf("%-10s %8.3f ms\n", times->stage[i].name,
+			     (double)times->stage[i].ns / 1e6);
 }
 
 int cli_common_option(struct context *ctx, const struct cli_command *command, int opt)
