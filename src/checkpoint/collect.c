@@ -372,18 +372,3 @@ int collect_tree(struct collect *c, const struct puppet_tree *tree)
 	}
 	return collect_files(c);
 }
-
-int collect_refusal_error(struct collect *c)
-{
-	const struct refusal *first = &c->refusals[0];
-
-	(void)err_msg(c->ctx, -EOPNOTSUPP, "%s", first->text);
-	if (c->n_refusals > 1)
-		return err_hint(c->ctx, -EOPNOTSUPP,
-				"%s%s'coppice check -t' lists this and %zu more reason%s",
-				first->hint ? first->hint : "", first->hint ? "; " : "",
-				c->n_refusals - 1, c->n_refusals > 2 ? "s" : "");
-	if (first->hint)
-		return err_hint(c->ctx, -EOPNOTSUPP, "%s", first->hint);
-	return -EOPNOTSUPP;
-}

@@ -16,6 +16,3 @@ void collect_deinit(struct collect *c);
  * c->refusals. Processes get their ids here: parents before children, level by level, by PID within a level.
  */
 int collect_tree(struct collect *c, const struct puppet_tree *tree);
-
-/* Turns refusals into an error chain: the first as cause, how many more there are as hint. */
-int collect_refusal_error(struct collect *c);

@@ -74,8 +74,10 @@ static int check_clocks(struct rebuild *r)
 		return 0;
 	return rebuild_refuse(
 		r, "--keep-clocks restores it all the same",
-		"the machine was rebooted or is another one (%s): CLOCK_MONOTONIC would jump by %+lld s for the restored programs",
-		o->hostname, (long long)((clock_ns(CLOCK_MONOTONIC) - o->monotonic_ns) / 1000000000));
+		"the machine was rebooted or is another one (%s): CLOCK_MONOTONIC would jump by "
+		"%+lld s for the restored programs",
+		o->hostname,
+		(long long)((clock_ns(CLOCK_MONOTONIC) - o->monotonic_ns) / 1000000000));
 }
 
 int origin_check(struct rebuild *r)

@@ -2,22 +2,14 @@
 #include "checkpoint/rebuild.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/utsname.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "checkpoint/origin.h"
 #include "file/fdtable.h"
 #include "file/inode.h"
 #include "kernel/proc.h"
 #include "kind/task.h"
+#include "task/memory.h"
 #include "util/cleanup.h"
-
-/* The area keeps this distance from every mapping: stacks grow (stack_guard_gap is 1 MiB). */
-static const uint64_t AREA_MARGIN = UINT64_C(16) << 20;
-static const uint64_t LOWEST_ADDRESS = UINT64_C(1) << 20; /* above any vm.mmap_min_addr in use */
 
 static const Coppice__Mm *find_mm(const Coppice__Checkpoint *cp, uint32_t id)
 {
@@ -98,8 +90,11 @@ static int init_objects(struct rebuild *r)
 	for (size_t i = 0; i < cp->n_files; i++)
 		r->files[i] = (struct rebuild_file){.msg = cp->files[i], .fd = -EBADF};
 	for (size_t i = 0; i < cp->n_inodes; i++)
-		r->inodes[i] = (struct rebuild_inode){
-			.msg = cp->inodes[i], .map_fd = -1, .map_fd_rw = -1, .fd = -EBADF};
+		r->inodes[i] = (struct rebuild_inode){.msg = cp->inodes[i],
+						      .map_fd = -1,
+						      .map_fd_rw = -1,
+						      .fd = -EBADF,
+						      .fd_rw = -EBADF};
 	r->n_files = cp->n_files;
 	r->n_inodes = cp->n_inodes;
 	return 0;
@@ -134,46 +129,6 @@ uint32_t rebuild_slots(const struct rebuild *r)
 	return (uint32_t)most;
 }
 
-static int by_start(const void *a, const void *b)
-{
-	const Coppice__Vma *x = *(Coppice__Vma *const *)a;
-	const Coppice__Vma *y = *(Coppice__Vma *const *)b;
-
-	return (x->start > y->start) - (x->start < y->start);
-}
-
-/* Finds room for the area where no address space of the image has anything. */
-static int place_area(struct rebuild *r, uint64_t size)
-{
-	const Coppice__Checkpoint *cp = r->cp;
-	_cleanup_free_ const Coppice__Vma **all = NULL;
-	uint64_t free_from = LOWEST_ADDRESS;
-	size_t n = 0;
-
-	for (size_t i = 0; i < cp->n_mms; i++)
-		n += cp->mms[i]->n_vmas;
-	all = calloc(n + 1, sizeof(*all));
-	if (!all)
-		return err_oom(r->ctx);
-	n = 0;
-	for (size_t i = 0; i < cp->n_mms; i++)
-		for (size_t k = 0; k < cp->mms[i]->n_vmas; k++)
-			all[n++] = cp->mms[i]->vmas[k];
-	qsort(all, n, sizeof(*all), by_start);
-	for (size_t i = 0; i < n; i++) {
-		if (all[i]->start > free_from && all[i]->start - free_from >= size + 2 * AREA_MARGIN)
-			break;
-		free_from = MAX(free_from, all[i]->end);
-	}
-	if (free_from >= (UINT64_C(1) << 46))
-		return err_msg(r->ctx, -ENOMEM,
-			       "no %llu bytes of address space are free in all processes of the image",
-			       (unsigned long long)size);
-	r->stub_base = ALIGN_UP(free_from + AREA_MARGIN, UINT64_C(4096));
-	r->stub_size = size;
-	return 0;
-}
-
 int rebuild_init(struct rebuild *r, struct context *ctx, struct arena *arena,
 		 const Coppice__Checkpoint *cp, const struct rebuild_options *opt)
 {
@@ -188,7 +143,8 @@ int rebuild_init(struct rebuild *r, struct context *ctx, struct arena *arena,
 		return rc;
 	r->fd_base = lowest_own_fd(cp);
 	/* One slot more: the interpreter's code and what else the area begins with. */
-	return place_area(r, (uint64_t)(rebuild_slots(r) + 1) * STUB_SLOT_SIZE);
+	r->stub_size = (uint64_t)(rebuild_slots(r) + 1) * STUB_SLOT_SIZE;
+	return memory_choose_area(ctx, cp, r->stub_size, &r->stub_base);
 }
 
 void rebuild_deinit(struct rebuild *r)
@@ -207,10 +163,10 @@ static int check_pid(struct rebuild *r, pid_t pid, const char *what)
 
 	if (proc_open(pid, &fd) < 0 || proc_read_stat(fd, &stat) < 0)
 		return 0;
-	return rebuild_refuse(r,
-			      "wait until it has ended, end it, or restore into a new PID namespace",
-			      "PID %d, which the image needs for a %s, is in use by process %d (%s)",
-			      pid, what, stat.pid, stat.comm);
+	return rebuild_refuse(
+		r, "wait until it has ended, end it, or restore into a new PID namespace",
+		"PID %d, which the image needs for a %s, is in use by process %d (%s)", pid, what,
+		stat.pid, stat.comm);
 }
 
 static int check_pids(struct rebuild *r)
@@ -243,16 +199,11 @@ int rebuild_check(struct rebuild *r)
 			if (rc < 0)
 				return rc;
 		}
+	rc = memory_check(r);
+	if (rc < 0)
+		return rc;
 	rc = rebuild_inodes_check(r);
 	if (rc < 0)
 		return rc;
 	return rebuild_files_check(r);
-}
-
-int rebuild_refusal_error(struct rebuild *r)
-{
-	const struct refusal *first = &r->refusals[0];
-
-	(void)err_msg(r->ctx, -EOPNOTSUPP, "%s", first->text);
-	return refusal_hint(r->ctx, first, r->n_refusals, "coppice check -D");
 }

@@ -17,8 +17,5 @@ void rebuild_deinit(struct rebuild *r);
 
 /* Asks every registry and the machine itself what stands in the way; reasons go to r->refusals. */
 int rebuild_check(struct rebuild *r);
-/* The first reason as an error chain, how many more there are as hint. */
-int rebuild_refusal_error(struct rebuild *r);
-
 /* How many slots the stubs' area has: the most tasks that any address space is shared by. */
 uint32_t rebuild_slots(const struct rebuild *r);

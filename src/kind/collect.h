@@ -34,6 +34,12 @@ struct refusal {
 	char *hint; /* what the user can do, or NULL */
 };
 
+/*
+ * Turns a list of refusals into an error chain: the first as cause; the hint is its own, and how
+ * many more of them @command lists. Returns -EOPNOTSUPP.
+ */
+int refusals_error(struct context *ctx, const struct refusal *list, size_t n, const char *command);
+
 struct collect_thread {
 	Coppice__Thread *msg;
 	struct collect_process *process;

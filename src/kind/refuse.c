@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -45,6 +46,18 @@ int rebuild_refuse(struct rebuild *rb, const char *hint, const char *fmt, ...)
 	r = refusal_add(rb->ctx, rb->arena, &rb->refusals, &rb->n_refusals, hint, fmt, ap);
 	va_end(ap);
 	return r;
+}
+
+int refusals_error(struct context *ctx, const struct refusal *list, size_t n, const char *command)
+{
+	const char *hint = list[0].hint ? list[0].hint : "";
+	const char *between = list[0].hint ? "; " : "";
+
+	(void)err_msg(ctx, -EOPNOTSUPP, "%s", list[0].text);
+	if (n > 1)
+		return err_hint(ctx, -EOPNOTSUPP, "%s%s'%s' lists all %zu reasons", hint, between,
+				command, n);
+	return list[0].hint ? err_hint(ctx, -EOPNOTSUPP, "%s", hint) : -EOPNOTSUPP;
 }
 
 const char *collect_name(struct collect *c, const struct collect_process *p)
