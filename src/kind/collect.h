@@ -52,8 +52,9 @@ struct collect_thread {
 struct collect_process {
 	Coppice__Process *msg; /* msg->id is this process's index in collect.processes plus 1 */
 	pid_t pid;	       /* in the coordinator's PID namespace */
-	int proc_fd; /* O_PATH on /proc/PID/task/TID of the first living thread; -EBADF for zombies;
-			owned */
+	/* O_PATH on /proc/TID of the first living thread: it has all that /proc/PID has, also when
+	 * the leader is dead. -EBADF for zombies; owned. */
+	int proc_fd;
 	bool zombie;
 	struct collect_process *parent; /* NULL: outside */
 	struct collect_thread *threads; /* living ones, the leader first */

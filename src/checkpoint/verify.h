@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Verify: the restored tree is collected again and compared with the image. */
+#pragma once
+
+#include "kind/rebuild.h"
+
+/*
+ * Two halves. The first collects everything that needs the stubs' interpreter; the second, after
+ * every task has its own registers (puppet_become), adds those and compares. -EUCLEAN: the restored tree is not what
+ * the image says; the chain names the first difference with its field path, the log has all.
+ */
+struct verify;
+int verify_collect(struct rebuild *r, struct verify **ret_verify);
+int verify_compare(struct verify *v);
+void verify_free(struct verify *v);
