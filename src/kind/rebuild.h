@@ -25,7 +25,15 @@
 #include "util/context.h"
 
 struct image_reader;
+struct rebuild_file_state;
 struct refusal;
+
+/* Offsets from rebuild.fd_base; see above. */
+enum {
+	REBUILD_FD_DOORBELL,
+	REBUILD_FD_IMAGES,
+	REBUILD_FD_MAPPED,
+};
 
 struct rebuild_options {
 	bool shell_job;
@@ -90,6 +98,7 @@ struct rebuild {
 	size_t n_files;
 	struct rebuild_inode *inodes; /* by Inode.id - 1 */
 	size_t n_inodes;
+	struct rebuild_file_state *file_state; /* private to src/file */
 	struct refusal *
 		refusals; /* what this machine will not let us restore: filled by the check phase */
 	size_t n_refusals;

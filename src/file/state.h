@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What src/file remembers through one collection and through one restore; private to this folder.
+ */
+#pragma once
+
+#include <sys/stat.h>
+
+#include "file/chains.h"
+#include "kind/collect.h"
+#include "kind/file.h"
+#include "kind/rebuild.h"
+
+/* A way to an inode: a magic link, which leads to the thing itself and not to what its name is now. */
+struct inode_sight {
+	const char *magic; /* "/proc/812/fd/7", "/proc/812/map_files/..."; arena */
+	const char *text;  /* the link's text; arena */
+	struct stat st;	   /* of what it leads to */
+};
+
+struct inode_node {
+	struct chain chain; /* by (st_dev, st_ino) */
+	dev_t dev;
+	ino_t ino;
+	const char *magic;   /* the first way to it that was seen */
+	Coppice__Inode *msg; /* NULL: refused */
+};
+
+/* An open file description. Those in the same bucket are told apart by kcmp alone. */
+struct file_node {
+	struct chain chain;		 /* of roots only: by what two descriptors of it share */
+	struct collect_process *process; /* the first descriptor that was seen of it */
+	int number;
+	struct file_node *less; /* in kcmp's order */
+	struct file_node *greater;
+	const struct file_kind *kind; /* NULL: refused */
+	struct file_probe probe;      /* kept for collect_late; probe.fd is closed */
+	Coppice__File *msg;	      /* NULL: refused */
+};
+
+struct collect_files {
+	struct chains inodes;		 /* struct inode_node */
+	struct chains mappings;		 /* shortcut from a line of maps to an inode; see inode.c */
+	struct inode_node **inode_by_id; /* [Inode.id - 1] */
+	size_t n_inodes;
+	struct chains buckets;	  /* struct file_node: roots of kcmp trees */
+	struct file_node **nodes; /* every description, in order of first reference */
+	size_t n_nodes;
+	uint32_t n_pipes;
+	dev_t shm_dev; /* the kernel's own tmpfs (memfds, shared memory); 0: not asked yet */
+};
+
+/* The state of this collection, made at first use; NULL after an allocation failure. */
+struct collect_files *collect_files_get(struct collect *c);
+
+/* A pipe or FIFO while it is being rebuilt. */
+struct rebuild_pipe {
+	int read_fd; /* the two ends that pipe2() gave, or one O_RDWR end; owned; -EBADF */
+	int write_fd;
+	bool read_given; /* the end was given to a File: further ones are opened anew */
+	bool write_given;
+};
+
+struct rebuild_file_state {
+	struct rebuild_pipe *pipes; /* [PipeEnd.pipe - 1] */
+	size_t n_pipes;
+};
