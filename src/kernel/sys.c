@@ -2,6 +2,7 @@
 #include "kernel/sys.h"
 
 #include <errno.h>
+#include <linux/ioprio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -41,4 +42,20 @@ int sys_get_robust_list(pid_t tid, uint64_t *ret_head, uint64_t *ret_len)
 	*ret_head = (uint64_t)(uintptr_t)head;
 	*ret_len = len;
 	return 0;
+}
+
+int sys_sched_getattr(pid_t tid, struct sys_sched_attr *ret)
+{
+	return result(syscall(__NR_sched_getattr, tid, ret, sizeof(*ret), 0));
+}
+
+int sys_sched_setattr(pid_t tid, struct sys_sched_attr *attr)
+{
+	attr->size = sizeof(*attr);
+	return result(syscall(__NR_sched_setattr, tid, attr, 0));
+}
+
+int sys_ioprio_get(pid_t tid)
+{
+	return result(syscall(__NR_ioprio_get, IOPRIO_WHO_PROCESS, tid));
 }

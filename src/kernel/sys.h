@@ -13,3 +13,22 @@ int sys_pidfd_send_signal(int pidfd, int sig);
 /* kcmp(2): 0 equal, 1 less, 2 greater, 3 unordered, or -errno. */
 int sys_kcmp(pid_t a, pid_t b, int type, unsigned long index_a, unsigned long index_b);
 int sys_get_robust_list(pid_t tid, uint64_t *ret_head, uint64_t *ret_len);
+
+/* struct sched_attr, as of sched_setattr(2); named apart from newer headers' own. */
+struct sys_sched_attr {
+	uint32_t size;
+	uint32_t policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime;
+	uint64_t deadline;
+	uint64_t period;
+	uint32_t util_min;
+	uint32_t util_max;
+};
+int sys_sched_getattr(pid_t tid, struct sys_sched_attr *ret);
+/* @attr->size is filled in. */
+int sys_sched_setattr(pid_t tid, struct sys_sched_attr *attr);
+/* The I/O priority of one thread. */
+int sys_ioprio_get(pid_t tid);
