@@ -21,7 +21,7 @@ struct difference {
 struct diff {
 	/*
 	 * True: this difference does not count. Called for differences alone, so that it may be
-	 * slow; walk_path_matches helps. @d->text is not set yet. May be NULL.
+	 * slow; text_path_matches helps. @d->text is not set yet. May be NULL.
 	 */
 	bool (*ignore)(void *data, const struct difference *d);
 	/* Called for each one that counts. A result other than 0 ends the comparison. May be NULL.

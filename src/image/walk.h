@@ -22,42 +22,29 @@ struct walk_path {
 #define WALK_NO_INDEX SIZE_MAX
 enum { WALK_PATH_MAX = 256 };
 
+static inline bool walk_is_message(const ProtobufCFieldDescriptor *field)
+{
+	return field->type == PROTOBUF_C_TYPE_MESSAGE;
+}
+
 /* Number of values that @msg has in @field, and the address of one of them. */
 size_t walk_count(const ProtobufCMessage *msg, const ProtobufCFieldDescriptor *field);
 void *walk_value(const ProtobufCMessage *msg, const ProtobufCFieldDescriptor *field, size_t i);
 /* The message that a value of a message field points to. */
 const ProtobufCMessage *walk_message(const void *value);
-/* Bytes between two values of @field; the size of one. */
+/* The size of one value, as it lies in a struct or in the array of a repeated field. */
 size_t walk_size(const ProtobufCFieldDescriptor *field);
-static inline bool walk_is_message(const ProtobufCFieldDescriptor *field)
-{
-	return field->type == PROTOBUF_C_TYPE_MESSAGE;
-}
-/* Equal as stored in an image: NULL and "" are the same string. Scalars, strings, bytes. */
+
+/* For values that are no messages. Equal as stored in an image: NULL and "" are one string. */
 bool walk_leaf_equal(const ProtobufCFieldDescriptor *field, const void *a, const void *b);
 /* Zero, "", no bytes: what proto3 does not write. */
 bool walk_leaf_is_zero(const ProtobufCFieldDescriptor *field, const void *value);
 
-/* "processes[3].threads[0].creds.uid" */
-void walk_path_format(const struct walk_path *path, char *buf, size_t size);
-/*
- * Does the path match a pattern such as "processes[].threads[].sched.runtime_ns"? "[]" stands
- * for any index, and for the list as a whole at the end of a path. A pattern that ends in ".*"
- * matches everything below.
- */
-bool walk_path_matches(const struct walk_path *path, const char *pattern);
-
-/* A value as text: numbers in decimal, fixed64 in hex, enums by name, bytes as hex up to @max_bytes
- * of them. */
-struct strbuf;
-void walk_leaf_format(const ProtobufCFieldDescriptor *field, const void *value, size_t max_bytes,
-		      struct strbuf *out);
+typedef int (*walk_visit)(void *data, const struct walk_path *path, const ProtobufCMessage *msg);
 
 /*
  * Calls @visit for @msg and every message below it, outer ones first; stops at the first result
- * other than 0 and returns it. @path is NULL for @msg itself.
+ * other than 0 and returns it. @path is where @msg is: NULL for the root.
  */
-int walk_messages(const ProtobufCMessage *msg, const struct walk_path *path,
-		  int (*visit)(void *data, const struct walk_path *path,
-			       const ProtobufCMessage *msg),
+int walk_messages(const ProtobufCMessage *msg, const struct walk_path *path, walk_visit visit,
 		  void *data);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "util/cleanup.h"
 #include "util/macro.h"
 
 struct strbuf {
