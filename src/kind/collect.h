@@ -69,6 +69,7 @@ struct collect_process {
 	struct collect_process *files_owner;
 	struct collect_process *fs_owner;
 	struct collect_process *sighand_owner;
+	bool has_undo_list; /* semop(SEM_UNDO) may have been used; threads always have one */
 	/* Parsed once by the memory aspect for mm owners; others look here. */
 	struct proc_map *maps;
 	size_t n_maps;

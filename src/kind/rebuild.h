@@ -27,6 +27,7 @@
 struct image_reader;
 struct rebuild_file_state;
 struct refusal;
+struct stub_origin;
 
 /* Offsets from rebuild.fd_base; see above. */
 enum {
@@ -105,12 +106,16 @@ struct rebuild {
 	int fd_base; /* see above */
 	/* Things made on disk (deleted files being re-made under a temporary name) to be removed on
 	 * failure: each file module cleans up after itself at once; nothing is left for later. */
+	const struct stub_origin *stub_origin; /* what stubs start with; see task/stub.h */
 	uint64_t stub_base; /* the area in every stub, free in every Mm of the image */
 	uint64_t stub_size;
 };
 
 /* Records why this machine cannot restore the image; checking goes on. Returns 0 or -ENOMEM. */
 int rebuild_refuse(struct rebuild *r, const char *hint, const char *fmt, ...) _printf_(3, 4);
+
+/* "process 812 (nginx)", by its PID in the tree root's namespace; from the arena, never NULL. */
+const char *rebuild_name(struct rebuild *r, const struct rebuild_process *p);
 
 static inline const Coppice__Inode *rebuild_inode_msg(const struct rebuild *r, uint32_t id)
 {

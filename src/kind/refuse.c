@@ -66,3 +66,12 @@ const char *collect_name(struct collect *c, const struct collect_process *p)
 
 	return name ? name : "process";
 }
+
+const char *rebuild_name(struct rebuild *r, const struct rebuild_process *p)
+{
+	const Coppice__Process *msg = p->msg;
+	const char *comm = msg->n_threads ? msg->threads[0]->comm : msg->comm;
+	const char *name = arena_printf(r->arena, "process %d (%s)", msg->pid[0], comm);
+
+	return name ? name : "process";
+}

@@ -39,6 +39,8 @@ struct task_aspect {
 	 * while the stub is root, `last` when everything else stands, in the order that permission
 	 * checks demand (credentials, then what a uid change clears). A *_direct phase acts from
 	 * the coordinator (ptrace, prlimit, /proc) at the same place, after the table was run.
+	 * Within a process: install, install_direct, then install_thread and its direct phase for
+	 * every thread; when all processes have come that far, the last phases in the same order.
 	 */
 	int (*install)(struct rebuild *r, struct rebuild_process *p, struct call_table *t);
 	int (*install_direct)(struct rebuild *r, struct rebuild_process *p);
@@ -48,6 +50,13 @@ struct task_aspect {
 	int (*last_direct)(struct rebuild *r, struct rebuild_process *p);
 	int (*last_thread)(struct rebuild *r, struct rebuild_thread *th, struct call_table *t);
 	int (*last_thread_direct)(struct rebuild *r, struct rebuild_thread *th);
+
+	/*
+	 * Restore, after verification, in the one table that a process runs right before its tasks
+	 * become the program's: what must not start to run earlier, such as timers. Verification
+	 * therefore cannot see it.
+	 */
+	int (*resume)(struct rebuild *r, struct rebuild_process *p, struct call_table *t);
 };
 
 extern const struct task_aspect *const task_aspects[]; /* NULL-terminated; generated */
