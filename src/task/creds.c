@@ -31,8 +31,8 @@ static void ask_thread(struct collect *c _unused_, struct collect_thread *th _un
 	call_add(t, "prctl(PR_GET_SECUREBITS)", SYS_prctl, CALL_IMM(PR_GET_SECUREBITS));
 }
 
-static int reply_thread(struct collect *c _unused_, struct collect_thread *th,
-			struct call_table *t, uint32_t first)
+static int reply_thread(struct collect *c _unused_, struct collect_thread *th, struct call_table *t,
+			uint32_t first)
 {
 	th->msg->creds->securebits = (uint32_t)call_result(t, first);
 	return 0;

@@ -336,8 +336,8 @@ static int compare_outsiders(struct share *s)
 /* Appends a new message of the given type to a vector of the checkpoint and numbers it. */
 #define new_table(c, vec, n_vec, type, init)                                                       \
 	({                                                                                         \
-		type **_slot = arena_append((c)->arena, &(c)->cp->vec, &(c)->cp->n_vec,            \
-					    sizeof(type *));                                       \
+		type **_slot =                                                                     \
+			arena_append((c)->arena, &(c)->cp->vec, &(c)->cp->n_vec, sizeof(type *));  \
 		type *_msg = _slot ? arena_new((c)->arena, type) : NULL;                           \
 		if (_slot)                                                                         \
 			*_slot = _msg;                                                             \
