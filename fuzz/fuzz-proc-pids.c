@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fuzzes the parser of /proc/PID/task/TID/children. */
+
+#include "fuzz.h"
+#include "kernel/proc.h"
+#include "util/cleanup.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	_cleanup_free_ char *text = fuzz_text(data, size);
+	_cleanup_(arena_deinit) struct arena arena;
+	pid_t *pids;
+	size_t n;
+
+	arena_init(&arena, NULL);
+	if (parse_pids(text, &arena, &pids, &n) < 0)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if (pids[i] < 0)
+			abort();
+	return 0;
+}
