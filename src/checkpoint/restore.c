@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The restore, stage by stage. Every process made here carries PTRACE_O_EXITKILL until the last
+ * stage, so whatever ends this one, no half-built process survives it; what is made on disk has
+ * no name from the start. The tree is let go as a whole, after verification: the commit point.
+ */
+#include "checkpoint/restore.h"
+
+#include <errno.h>
+
+#include "checkpoint/become.h"
+#include "checkpoint/dress.h"
+#include "checkpoint/grow.h"
+#include "checkpoint/rebuild.h"
+#include "checkpoint/verify.h"
+#include "file/fdtable.h"
+#include "file/inode.h"
+#include "image/reader.h"
+#include "task/memory.h"
+#include "tree/planner.h"
+#include "util/cleanup.h"
+
+struct restore {
+	struct context *ctx;
+	const struct restore_options *opt;
+	struct restore_report report;
+	struct arena arena;
+	struct image_reader *images;
+	Coppice__Checkpoint *cp;
+	struct rebuild rebuild;
+	struct plan *plan;
+	struct grown *grown; /* the processes, until they are let go */
+	struct verify *verify;
+};
+
+static void restore_init(struct restore *s, struct context *ctx, const struct restore_options *opt)
+{
+	*s = (struct restore){.ctx = ctx, .opt = opt};
+	arena_init(&s->arena, ctx);
+	stage_begin(&s->report.times);
+}
+
+static void restore_deinit(struct restore *s)
+{
+	struct err err = s->ctx->err;
+
+	grown_free(s->grown); /* kills what was not let go */
+	verify_free(s->verify);
+	rebuild_deinit(&s->rebuild);
+	image_reader_free(s->images);
+	arena_deinit(&s->arena);
+	s->ctx->err = err;
+}
+
+static int stage_load(struct restore *s)
+{
+	int r = image_reader_open(s->ctx, s->opt->dir, IMAGE_RESTORE, &s->images);
+
+	if (r >= 0 && s->opt->rebuild.check_pages)
+		r = image_reader_check_pages(s->ctx, s->images);
+	if (r >= 0)
+		r = image_reader_load(s->ctx, s->images, &s->arena, &s->cp);
+	return r < 0 ? err_while(s->ctx, r, "loading the image") : 0;
+}
+
+static int stage_check(struct restore *s)
+{
+	struct rebuild *rb = &s->rebuild;
+	int r = rebuild_init(rb, s->ctx, &s->arena, s->cp, &s->opt->rebuild);
+
+	if (r < 0)
+		return r;
+	rb->images = s->images;
+	r = rebuild_check(rb);
+	if (r < 0)
+		return r;
+	return rb->n_refusals > 0 ? refusals_error(s->ctx, rb->refusals, rb->n_refusals,
+						   "coppice check -D")
+				  : 0;
+}
+
+static int stage_plan(struct restore *s)
+{
+	struct tree *tree;
+	int r = tree_from_checkpoint(s->ctx, &s->arena, s->cp, &tree);
+
+	if (r >= 0)
+		r = planner_run_checked(s->ctx, &s->arena, tree, &s->plan);
+	return r < 0 ? err_while(s->ctx, r, "planning how to grow the tree") : 0;
+}
+
+static int stage_grow(struct restore *s)
+{
+	int r = rebuild_inodes_create(&s->rebuild);
+
+	if (r >= 0)
+		r = grow(&s->rebuild, s->plan, &s->grown);
+	return r < 0 ? err_while(s->ctx, r, "growing the tree") : 0;
+}
+
+static int stage_furnish(struct restore *s)
+{
+	struct rebuild *rb = &s->rebuild;
+	int r = rebuild_files_create(rb);
+
+	for (size_t i = 0; r >= 0 && i < rb->n_processes; i++)
+		if (rb->processes[i].owns_files)
+			r = rebuild_files_install(rb, &rb->processes[i]);
+	return r;
+}
+
+static int stage_fill(struct restore *s)
+{
+	int r = memory_load_inodes(&s->rebuild);
+
+	if (r >= 0)
+		r = memory_fill(&s->rebuild);
+	if (r >= 0)
+		r = rebuild_inodes_finish(&s->rebuild);
+	return r < 0 ? err_while(s->ctx, r, "filling the memory of the tree") : 0;
+}
+
+static int stage_dress(struct restore *s)
+{
+	int r = dress_install(&s->rebuild);
+
+	if (r >= 0)
+		r = rebuild_files_last(&s->rebuild);
+	return r < 0 ? r : dress_last(&s->rebuild);
+}
+
+static int stage_verify(struct restore *s)
+{
+	return s->opt->verify ? verify_collect(&s->rebuild, &s->verify) : 0;
+}
+
+/* Every task gets its own registers; then the last look, then nothing can be called back. */
+static int stage_resume(struct restore *s)
+{
+	int r = dress_resume(&s->rebuild);
+
+	if (r >= 0)
+		r = become_all(&s->rebuild);
+	if (r >= 0 && s->verify)
+		r = verify_compare(s->verify);
+	if (r >= 0)
+		r = cancel_point(s->ctx);
+	return r < 0 ? r : grown_let_go(s->grown, s->opt->leave_stopped);
+}
+
+static const struct {
+	const char *name;
+	int (*run)(struct restore *s);
+} stages[] = {
+	{"load", stage_load},	  {"check", stage_check}, {"plan", stage_plan},
+	{"grow", stage_grow},	  {"files", stage_furnish}, {"memory", stage_fill},
+	{"dress", stage_dress},	  {"verify", stage_verify}, {"resume", stage_resume},
+};
+
+static int run_stages(struct restore *s)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(stages); i++) {
+		int r = cancel_point(s->ctx);
+
+		if (r >= 0)
+			r = stages[i].run(s);
+		if (r < 0)
+			return r;
+		stage_end(&s->report.times, stages[i].name);
+	}
+	return 0;
+}
+
+static void fill_report(struct restore *s)
+{
+	const struct rebuild *rb = &s->rebuild;
+
+	s->report.root = rb->processes[0].msg->pid[0];
+	s->report.n_processes = rb->n_processes;
+	for (size_t i = 0; i < rb->n_processes; i++)
+		s->report.n_threads += rb->processes[i].n_threads;
+}
+
+int restore_tree(struct context *ctx, const struct restore_options *opt,
+		 struct restore_report *ret_report)
+{
+	struct restore s;
+	int r;
+
+	restore_init(&s, ctx, opt);
+	r = run_stages(&s);
+	if (r >= 0) {
+		fill_report(&s);
+		*ret_report = s.report;
+	}
+	restore_deinit(&s);
+	return r;
+}

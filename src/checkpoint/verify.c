@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A restored program that is subtly wrong is the worst outcome there is. So before anything runs,
+ * the restored tree is read back by the code that dump uses and compared with the image, field by
+ * field. What may differ is listed here, each entry with its reason; docs/STATE.md has the same
+ * list for users.
+ */
+#include "checkpoint/verify.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "checkpoint/collect.h"
+#include "image/diff.h"
+#include "image/walk.h"
+#include "util/cleanup.h"
+
+struct verify {
+	struct rebuild *rebuild;
+	struct arena arena;
+	struct collect collect;
+	size_t n_differences;
+	char first[ERR_TEXT];
+};
+
+/* Field paths (walk_path_matches) in which the restored tree may differ from the image. */
+static const struct {
+	const char *path;
+	const char *reason;
+} unpreservable[] = {
+	{"origin", "where and when each of the two was collected"},
+	{"origin.*", "where and when each of the two was collected"},
+	{"page_files", "page content is no part of collecting"},
+	{"page_files[].*", "page content is no part of collecting"},
+	{"mms[].pages", "compared by memory_compare, not field by field"},
+	{"mms[].pages[].*", "compared by memory_compare, not field by field"},
+	{"inodes[].content", "page content is no part of collecting"},
+	{"inodes[].content[].*", "page content is no part of collecting"},
+	{"processes[].cow_parent", "found by comparing pages when content is written"},
+	{"processes[].itimers[].value_ns", "armed after verification, so that no time is lost"},
+	{"processes[].itimers[].interval_ns", "armed after verification, so that no time is lost"},
+	{"processes[].posix_timers[].value_ns", "armed after verification"},
+	{"processes[].posix_timers[].interval_ns", "armed after verification"},
+	{"processes[].posix_timers[].overrun", "the kernel lets nobody set it"},
+};
+
+/* What is made anew has another inode number; its times are those of its making. */
+static bool is_new_inode(const struct verify *v, const struct walk_path *path)
+{
+	const struct walk_path *inode = path->up;
+
+	if (!inode || inode->up || inode->index >= v->rebuild->n_inodes)
+		return false;
+	return v->rebuild->inodes[inode->index].msg->storage !=
+	       COPPICE__INODE_STORAGE__INODE_STORAGE_PATH;
+}
+
+static bool may_differ(void *data, const struct difference *d)
+{
+	static const char *const of_new_inodes[] = {"inodes[].dev", "inodes[].ino",
+						    "inodes[].mtime_ns", "inodes[].nlink"};
+	const struct verify *v = data;
+
+	for (size_t i = 0; i < ARRAY_SIZE(unpreservable); i++)
+		if (walk_path_matches(d->path, unpreservable[i].path))
+			return true;
+	for (size_t i = 0; i < ARRAY_SIZE(of_new_inodes); i++)
+		if (walk_path_matches(d->path, of_new_inodes[i]) && is_new_inode(v, d->path))
+			return true;
+	return false;
+}
+
+static void note_text(void *data, const char *text)
+{
+	struct verify *v = data;
+
+	if (v->n_differences++ == 0)
+		(void)snprintf(v->first, sizeof(v->first), "%s", text);
+	log_info(v->rebuild->ctx, "the restored tree differs: %s", text);
+}
+
+static int note(void *data, const struct difference *d)
+{
+	note_text(data, d->text);
+	return 0;
+}
+
+/* The rebuilt processes as what a seize would have found. */
+static int as_puppet_tree(struct verify *v, struct puppet_tree *ret)
+{
+	struct rebuild *r = v->rebuild;
+
+	ret->n_processes = r->n_processes;
+	ret->processes = arena_new_n(&v->arena, struct puppet_process, r->n_processes);
+	if (!ret->processes)
+		return err_oom(r->ctx);
+	for (size_t i = 0; i < r->n_processes; i++) {
+		const struct rebuild_process *p = &r->processes[i];
+		struct puppet_process *held = &ret->processes[i];
+
+		held->pid = p->msg->pid[0];
+		held->zombie = p->n_threads == 0;
+		held->n_tasks = p->n_threads;
+		held->tasks = arena_new_n(&v->arena, struct puppet *, p->n_threads);
+		if (!held->tasks)
+			return err_oom(r->ctx);
+		for (size_t k = 0; k < p->n_threads; k++)
+			held->tasks[k] = p->threads[k].puppet;
+	}
+	return 0;
+}
+
+void verify_free(struct verify *v)
+{
+	if (!v)
+		return;
+	collect_deinit(&v->collect);
+	arena_deinit(&v->arena);
+	free(v);
+}
+
+static void verify_freep(struct verify **v)
+{
+	verify_free(*v);
+}
+
+int verify_collect(struct rebuild *r, struct verify **ret_verify)
+{
+	_cleanup_(verify_freep) struct verify *v = calloc(1, sizeof(*v));
+	const struct collect_options opt = {.shell_job = r->opt.shell_job,
+					    .check_content = r->opt.check_content};
+	struct puppet_tree tree = {0};
+	int rc;
+
+	if (!v)
+		return err_oom(r->ctx);
+	v->rebuild = r;
+	arena_init(&v->arena, r->ctx);
+	collect_init(&v->collect, r->ctx, &v->arena, &opt);
+	v->collect.hide_start = r->stub_base;
+	v->collect.hide_end = r->stub_base + r->stub_size;
+	v->collect.hide_fd_from = r->fd_base;
+	rc = as_puppet_tree(v, &tree);
+	if (rc < 0)
+		return rc;
+	rc = collect_tree(&v->collect, &tree);
+	if (rc < 0)
+		return err_while(r->ctx, rc, "collecting the restored tree to verify it");
+	if (v->collect.n_refusals > 0) {
+		rc = refusals_error(r->ctx, v->collect.refusals, v->collect.n_refusals,
+				    "coppice check -t");
+		return err_while(r->ctx, rc, "collecting the restored tree to verify it");
+	}
+	*ret_verify = TAKE_PTR(v);
+	return 0;
+}
+
+int verify_compare(struct verify *v)
+{
+	struct rebuild *r = v->rebuild;
+	const struct diff diff = {.ignore = may_differ, .found = note, .data = v};
+	int rc;
+
+	rc = message_diff(r->ctx, &diff, &r->cp->base, &v->collect.cp->base);
+	if (rc < 0)
+		return rc;
+	if (v->n_differences == 0)
+		return 0;
+	(void)err_msg(r->ctx, -EUCLEAN, "%s", v->first);
+	(void)err_while(r->ctx, -EUCLEAN, "comparing the restored tree with the image: %zu difference%s (image != restored)",
+			v->n_differences, v->n_differences > 1 ? "s" : "");
+	return err_hint(r->ctx, -EUCLEAN, "-v lists every difference");
+}
