@@ -9,6 +9,7 @@
 #include "file/fdtable.h"
 #include "kernel/proc.h"
 #include "kind/task.h"
+#include "task/share.h"
 #include "util/cleanup.h"
 
 enum { ASPECTS_MAX = 64 };
@@ -359,6 +360,9 @@ int collect_tree(struct collect *c, const struct puppet_tree *tree)
 	if (r < 0)
 		return r;
 	r = add_processes(c, tree);
+	if (r < 0)
+		return r;
+	r = share_collect(c);
 	if (r < 0)
 		return r;
 	call_table_init(&table, c->arena);
