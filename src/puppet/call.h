@@ -120,6 +120,12 @@ void call_point(struct call_table *t, uint32_t at, uint32_t target);
 /* The bytes at @offset; valid until the next call_space. NULL-safe only when !t->failed. */
 void *call_bytes(struct call_table *t, uint32_t offset);
 
+/* The bytes that argument @arg of entry @index refers to, which must be CALL_DATA. */
+static inline void *call_arg_bytes(struct call_table *t, uint32_t index, unsigned int arg)
+{
+	return call_bytes(t, (uint32_t)t->calls[index].arg[arg].value);
+}
+
 /* Appends an entry; missing arguments are 0. Returns its index. */
 #define call_add(t, what, nr, ...)                                                                 \
 	call_add_args((t), (what), (nr), (const struct call_arg[6]){__VA_ARGS__})
