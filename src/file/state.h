@@ -65,3 +65,9 @@ struct rebuild_file_state {
 	struct rebuild_pipe *pipes; /* [PipeEnd.pipe - 1] */
 	size_t n_pipes;
 };
+
+/* A duplicate of the probed descriptor, here; owned by the caller. */
+int file_probe_dup(struct collect *c, const struct file_probe *probe, int *ret_fd);
+
+/* The kind that owns @file, or NULL: from a newer version. */
+const struct file_kind *file_kind_of(const Coppice__File *file);

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "file/locks.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+#include "file/lock-line.h"
+#include "file/state.h"
+#include "kernel/scan.h"
+#include "util/cleanup.h"
+#include "util/io.h"
+
+#define POSIX COPPICE__FILE_LOCK__KIND__POSIX
+#define OFD   COPPICE__FILE_LOCK__KIND__OFD
+#define FLOCK COPPICE__FILE_LOCK__KIND__FLOCK
+#define LEASE COPPICE__FILE_LOCK__KIND__LEASE
+
+/* ---- collect -------------------------------------------------------------------------------- */
+
+/* A POSIX lock shows on every number of the description; it was taken with the first of them. */
+static bool seen_by_other_number(const struct collect *c, const struct collect_process *p,
+				 int number, uint32_t file)
+{
+	const Coppice__Checkpoint *cp = c->cp;
+
+	for (size_t i = cp->n_file_locks; i-- > 0 && cp->file_locks[i]->process == p->msg->id;)
+		if (cp->file_locks[i]->kind == POSIX && cp->file_locks[i]->file == file)
+			return cp->file_locks[i]->fd_number != (uint32_t)number;
+	return false;
+}
+
+static int add_lock(struct collect *c, struct collect_process *p, int number, uint32_t file,
+		    const struct lock_line *line)
+{
+	Coppice__Checkpoint *cp = c->cp;
+	Coppice__FileLock *lock = arena_new(c->arena, Coppice__FileLock);
+	Coppice__FileLock **slot;
+
+	slot = arena_append(c->arena, &cp->file_locks, &cp->n_file_locks, sizeof(*slot));
+	if (!lock || !slot)
+		return err_oom(c->ctx);
+	coppice__file_lock__init(lock);
+	*slot = lock;
+	lock->kind = line->kind;
+	lock->file = file;
+	lock->process = p->msg->id;
+	lock->fd_number = (uint32_t)number;
+	lock->write = line->write;
+	lock->start = line->start;
+	lock->length = line->length;
+	return 0;
+}
+
+int locks_collect(struct collect *c, struct collect_process *p, int number,
+		  const struct file_node *node, const struct proc_fdinfo *info)
+{
+	bool first_number = node->probe.process == p && node->probe.number == number;
+	const char *at = info->rest;
+
+	for (; *at != '\0'; at = scan_next_line(at)) {
+		struct lock_line line = {};
+		int r;
+
+		if (!scan_literal(&at, "lock:\t"))
+			continue;
+		r = lock_parse(at, &line);
+		if (r < 0)
+			return err_msg(c->ctx, r, "no lock that is known: %.*s",
+				       (int)(scan_line_end(at) - at), at);
+		if (line.kind == LEASE)
+			r = collect_refuse(c, "give the lease up before the dump (F_SETLEASE)",
+					   "%s, fd %d (%s): leases are not supported",
+					   collect_name(c, p), number, node->probe.link);
+		else if (line.kind == POSIX ? !seen_by_other_number(c, p, number, node->msg->id)
+					    : first_number)
+			r = add_lock(c, p, number, node->msg->id, &line);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- rebuild -------------------------------------------------------------------------------- */
+
+static const char *kind_name(const Coppice__FileLock *lock)
+{
+	return lock->kind == POSIX ? "POSIX" : lock->kind == OFD ? "OFD" : "flock";
+}
+
+static void ask(struct call_table *t, const Coppice__FileLock *lock)
+{
+	struct flock flock = {
+		.l_type = lock->write ? F_WRLCK : F_RDLCK,
+		.l_whence = SEEK_SET,
+		.l_start = lock->start,
+		.l_len = lock->length,
+	};
+	uint32_t index;
+
+	if (lock->kind == FLOCK)
+		index = call_add(t, "flock()", __NR_flock, CALL_IMM(lock->fd_number),
+				 CALL_IMM((lock->write ? LOCK_EX : LOCK_SH) | LOCK_NB));
+	else
+		index = call_add(t, "fcntl(F_SETLK)", __NR_fcntl, CALL_IMM(lock->fd_number),
+				 CALL_IMM(lock->kind == OFD ? F_OFD_SETLK : F_SETLK),
+				 CALL_DATA(call_space(t, &flock, sizeof(flock))));
+	call_expect_any(t, index);
+}
+
+static bool overlaps(const Coppice__FileLock *lock, const struct lock_line *line)
+{
+	if (lock->length != 0 && lock->start + lock->length <= line->start)
+		return false;
+	return line->length == 0 || line->start + line->length > lock->start;
+}
+
+static bool conflicts(const Coppice__FileLock *lock, const struct lock_line *line,
+		      const struct stat *st)
+{
+	return !line->waits && line->ino == st->st_ino && line->dev_major == major(st->st_dev) &&
+	       line->dev_minor == minor(st->st_dev) && (lock->write || line->write) &&
+	       (line->kind == FLOCK) == (lock->kind == FLOCK) && overlaps(lock, line);
+}
+
+/* Who holds what stands in the way: the PID that /proc/locks gives; 0: it does not tell. */
+static pid_t find_holder(const Coppice__FileLock *lock, int fd)
+{
+	_cleanup_free_ char *text = NULL;
+	struct lock_line line;
+	struct stat st;
+	size_t len;
+
+	if (fstat(fd, &st) < 0 || io_read_file(AT_FDCWD, "/proc/locks", &text, &len) < 0)
+		return 0;
+	for (const char *at = text; *at != '\0'; at = scan_next_line(at))
+		if (lock_parse(at, &line) == 0 && conflicts(lock, &line, &st))
+			return line.pid;
+	return 0;
+}
+
+static int lock_failed(struct rebuild *r, const Coppice__FileLock *lock, int error)
+{
+	const struct rebuild_process *p = &r->processes[lock->process - 1];
+	pid_t holder = find_holder(lock, r->files[lock->file - 1].fd);
+
+	(void)err_sys(r->ctx, error, "%s lock on bytes %ld to %ld", kind_name(lock), lock->start,
+		      lock->length ? lock->start + lock->length - 1 : INT64_MAX);
+	if (error == -EAGAIN || error == -EACCES)
+		(void)err_while(r->ctx, error, "taking a lock again that is now held by %s %d",
+				holder > 0 ? "process" : "somebody else:", holder);
+	return err_while(r->ctx, error, "restoring the locks of fd %u of process %d (%s)",
+			 lock->fd_number, p->puppet->tgid, p->msg->comm);
+}
+
+/* All locks of one process stand together in the image; they are taken in one table. */
+static int rebuild_some(struct rebuild *r, size_t first, size_t n)
+{
+	Coppice__FileLock **locks = r->cp->file_locks + first;
+	const struct rebuild_process *p = &r->processes[locks[0]->process - 1];
+	struct call_table t;
+	int result;
+
+	call_table_init(&t, r->arena);
+	for (size_t i = 0; i < n; i++)
+		ask(&t, locks[i]);
+	result = puppet_run(r->ctx, p->puppet, &t);
+	if (result < 0)
+		return err_while(r->ctx, result, "restoring the locks of process %d",
+				 p->puppet->tgid);
+	for (size_t i = 0; i < n; i++) {
+		int64_t got = call_result(&t, (uint32_t)i);
+
+		if (got < 0)
+			return lock_failed(r, locks[i], (int)got);
+	}
+	return 0;
+}
+
+int locks_rebuild(struct rebuild *r)
+{
+	const Coppice__Checkpoint *cp = r->cp;
+	size_t end;
+
+	for (size_t first = 0; first < cp->n_file_locks; first = end) {
+		int result;
+
+		for (end = first + 1; end < cp->n_file_locks; end++)
+			if (cp->file_locks[end]->process != cp->file_locks[first]->process)
+				break;
+		result = rebuild_some(r, first, end - first);
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
