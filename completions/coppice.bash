@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+# bash completion for coppice
+_coppice() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} options
+	COMPREPLY=()
+	if [ "$COMP_CWORD" = 1 ]; then
+		mapfile -t COMPREPLY < <(compgen -W 'dump restore check plan show --help --version' -- "$cur")
+		return
+	fi
+	case $prev in
+	-D | --images-dir)
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		return ;;
+	-o | --log-file | --pidfile)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return ;;
+	-t | --tree | --tree-of)
+		if [ "${COMP_WORDS[1]}" = plan ] && [ "$prev" = --tree ]; then
+			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		else
+			mapfile -t COMPREPLY < <(compgen -W "$(cd /proc && echo [0-9]*)" -- "$cur")
+		fi
+		return ;;
+	esac
+	case ${COMP_WORDS[1]} in
+	dump) options='--tree --images-dir --leave-running --leave-stopped --shell-job --check-content --stats' ;;
+	restore) options='--images-dir --restore-detached --leave-stopped --shell-job --pidfile --check-content --check-pages --keep-clocks --no-verify --stats' ;;
+	check) options='--tree --images-dir --shell-job --check-content --check-pages --keep-clocks' ;;
+	plan) options='--tree-of --images-dir --tree --json --dot' ;;
+	show) options='--images-dir --json' ;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$options --verbose --log-file --help" -- "$cur")
+}
+complete -F _coppice coppice

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+# fish completion for coppice
+complete -c coppice -f
+set -l commands dump restore check plan show
+complete -c coppice -n "not __fish_seen_subcommand_from $commands" -a dump -d 'Stop a process tree and write it to a directory'
+complete -c coppice -n "not __fish_seen_subcommand_from $commands" -a restore -d 'Bring the process tree in a directory back'
+complete -c coppice -n "not __fish_seen_subcommand_from $commands" -a check -d 'Can it be dumped or restored, and if not, why'
+complete -c coppice -n "not __fish_seen_subcommand_from $commands" -a plan -d 'How a tree is grown again'
+complete -c coppice -n "not __fish_seen_subcommand_from $commands" -a show -d 'What is in an image'
+complete -c coppice -n "__fish_seen_subcommand_from $commands" -s v -l verbose -d 'Say more'
+complete -c coppice -n "__fish_seen_subcommand_from $commands" -s o -l log-file -r -F -d 'Append a log to a file'
+complete -c coppice -n "__fish_seen_subcommand_from $commands" -s h -l help -d 'Show the options'
+complete -c coppice -n "__fish_seen_subcommand_from $commands" -s D -l images-dir -x -a '(__fish_complete_directories)' -d 'The image'
+complete -c coppice -n '__fish_seen_subcommand_from dump check' -s t -l tree -x -a '(__fish_complete_pids)' -d 'Topmost process'
+complete -c coppice -n '__fish_seen_subcommand_from dump restore check' -s j -l shell-job -d 'Its session belongs to a shell'
+complete -c coppice -n '__fish_seen_subcommand_from dump' -s R -l leave-running -d 'Let the tree run on'
+complete -c coppice -n '__fish_seen_subcommand_from dump restore' -s s -l leave-stopped -d 'Leave the tree stopped'
+complete -c coppice -n '__fish_seen_subcommand_from restore' -s d -l restore-detached -d 'End once the tree runs'
+complete -c coppice -n '__fish_seen_subcommand_from restore' -l pidfile -r -F -d 'Write the PID of the root'
+complete -c coppice -n '__fish_seen_subcommand_from dump restore check' -l check-content -d 'Compare files by content'
+complete -c coppice -n '__fish_seen_subcommand_from restore check' -l check-pages -d 'Compare checksums of pages'
+complete -c coppice -n '__fish_seen_subcommand_from restore check' -l keep-clocks -d 'Though CLOCK_MONOTONIC jumps'
+complete -c coppice -n '__fish_seen_subcommand_from restore' -l no-verify -d 'Do not compare with the image'
+complete -c coppice -n '__fish_seen_subcommand_from dump restore' -l stats -d 'Print how long each stage took'
+complete -c coppice -n '__fish_seen_subcommand_from plan' -s t -l tree-of -x -a '(__fish_complete_pids)' -d 'Topmost process'
+complete -c coppice -n '__fish_seen_subcommand_from plan' -l tree -r -F -d 'A tree file'
+complete -c coppice -n '__fish_seen_subcommand_from plan show' -l json -d 'Print JSON'
+complete -c coppice -n '__fish_seen_subcommand_from plan' -l dot -d 'Print a graph'
