@@ -5,7 +5,7 @@
  * Limits are read from /proc (prlimit needs CAP_SYS_RESOURCE for another user's process). A
  * stub sets its own by prlimit(0), which asks for CAP_SYS_RESOURCE only where a hard limit is
  * raised: so hard limits are raised first, while the stub has what privilege it ever has, and
- * everything gets its final value by the leader's last calls, when there is nothing left that a
+ * everything gets its final value by the last thread's last calls, when there is nothing left that a
  * limit could get in the way of.
  *
  * What the process has used up of RLIMIT_CPU cannot be given back to it: it starts anew.
@@ -197,15 +197,16 @@ static int install_direct(struct rebuild *r, struct rebuild_process *p)
 }
 
 /*
- * With the leader's own last calls, not those of the process, so that it comes after the
- * credentials: a change of uid while RLIMIT_NPROC is exceeded would make the next execve fail.
+ * With the last calls of the last thread, not with those of the process: after the credentials, as
+ * a change of uid while RLIMIT_NPROC is exceeded would make the next execve fail, and after the
+ * pending signals of all threads, which count against RLIMIT_SIGPENDING.
  */
 static int last_thread(struct rebuild *r, struct rebuild_thread *th, struct call_table *t)
 {
 	const Coppice__Process *msg = th->process->msg;
 
 	(void)r;
-	if (th != &th->process->threads[0])
+	if (th != &th->process->threads[th->process->n_threads - 1])
 		return 0;
 	for (size_t i = 0; i < msg->n_rlimits && i < RLIM_NLIMITS; i++)
 		add_prlimit(t, i, msg->rlimits[i]->soft, msg->rlimits[i]->hard);

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Signals that were sent but not yet taken: of each thread and of the process, with their siginfo, in
+ * queue order (PTRACE_PEEKSIGINFO).
+ *
+ * A signal may be pending without a queue entry, when the kernel had no room for one; the program
+ * would get it with si_code SI_USER, PID and uid 0, so such an entry is written down for it.
+ *
+ * Only the task itself may queue a siginfo with si_code >= 0 or SI_TKILL: the process's by its
+ * leader, which must therefore be alive. All signals are blocked meanwhile (signals.c).
+ *
+ * A pending SI_TIMER signal comes back as an ordinary queue entry: the kernel no longer knows
+ * that it belongs to a timer, so that expirations from then on until it is taken are a signal of their own
+ * instead of adding to its overrun count.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+
+#include "kind/task.h"
+
+enum { PEEK_AT_ONCE = 16, N_SIGNALS = 64 };
+
+struct queue {
+	Coppice__SigInfo ***entries;
+	size_t *n;
+};
+
+static uint64_t bit(int sig)
+{
+	return UINT64_C(1) << (sig - 1);
+}
+
+/* ---- dump ---------------------------------------------------------------------------------- */
+
+static int add_entry(struct collect *c, struct queue q, const siginfo_t *info)
+{
+	Coppice__SigInfo *msg = arena_new(c->arena, Coppice__SigInfo);
+	Coppice__SigInfo **slot;
+
+	if (!msg)
+		return err_oom(c->ctx);
+	coppice__sig_info__init(msg);
+	msg->raw.len = sizeof(*info);
+	msg->raw.data = arena_memdup(c->arena, info, sizeof(*info));
+	slot = arena_append(c->arena, q.entries, q.n, sizeof(*slot));
+	if (!msg->raw.data || !slot)
+		return err_oom(c->ctx);
+	*slot = msg;
+	return 0;
+}
+
+/* Up to PEEK_AT_ONCE entries from the @offset-th on; their number, or -errno. */
+static int peek(struct context *ctx, pid_t tid, bool shared, size_t offset, siginfo_t *infos)
+{
+	struct __ptrace_peeksiginfo_args args = {
+		.off = offset,
+		.flags = shared ? PTRACE_PEEKSIGINFO_SHARED : 0,
+		.nr = PEEK_AT_ONCE,
+	};
+	long n = ptrace(PTRACE_PEEKSIGINFO, tid, &args, infos);
+
+	return n < 0 ? err_sys(ctx, -errno, "ptrace(PTRACE_PEEKSIGINFO, %d)", tid) : (int)n;
+}
+
+/* @pending: what /proc says is pending in this queue. */
+static int collect_queue(struct collect *c, pid_t tid, bool shared, uint64_t pending,
+			 struct queue q)
+{
+	siginfo_t infos[PEEK_AT_ONCE];
+	uint64_t queued = 0;
+	int n, r = 0;
+
+	if (!pending)
+		return 0;
+	for (size_t offset = 0;; offset += (size_t)n) {
+		n = peek(c->ctx, tid, shared, offset, infos);
+		for (int i = 0; i < n && !r; i++) {
+			queued |= bit(infos[i].si_signo);
+			r = add_entry(c, q, &infos[i]);
+		}
+		if (n <= 0 || r)
+			break;
+	}
+	if (n < 0)
+		return n;
+	for (int sig = 1; sig <= N_SIGNALS && !r; sig++) {
+		const siginfo_t info = {.si_signo = sig, .si_code = SI_USER};
+
+		if (pending & ~queued & bit(sig))
+			r = add_entry(c, q, &info);
+	}
+	return r;
+}
+
+static bool self_only(const Coppice__SigInfo *msg)
+{
+	const siginfo_t *info = (const siginfo_t *)(const void *)msg->raw.data;
+
+	return info->si_code >= 0 || info->si_code == SI_TKILL;
+}
+
+static int collect(struct collect *c, struct collect_process *p)
+{
+	Coppice__Process *msg = p->msg;
+	int r;
+
+	if (p->zombie)
+		return 0;
+	r = collect_queue(c, p->threads[0].tid, true, p->status.shared_pending,
+			  (struct queue){&msg->pending, &msg->n_pending});
+	if (r || p->threads[0].tid == p->pid)
+		return r;
+	for (size_t i = 0; i < msg->n_pending; i++)
+		if (self_only(msg->pending[i]))
+			return collect_refuse(c, "try again when it has taken its signals",
+					      "%s: its leader is dead, and a signal pending for "
+					      "the process could be sent anew by it alone",
+					      collect_name(c, p));
+	return 0;
+}
+
+static int collect_thread(struct collect *c, struct collect_thread *th)
+{
+	return collect_queue(c, th->tid, false, th->status.sig_pending,
+			     (struct queue){&th->msg->pending, &th->msg->n_pending});
+}
+
+/* ---- restore ------------------------------------------------------------------------------- */
+
+/* Takes away what is pending in the stub: traces of how the tree was grown. */
+static int add_flush(struct rebuild *r, pid_t tid, bool shared, struct call_table *t)
+{
+	static const struct timespec at_once;
+	siginfo_t infos[PEEK_AT_ONCE];
+	int n = PEEK_AT_ONCE;
+
+	for (size_t offset = 0; n == PEEK_AT_ONCE; offset += (size_t)n) {
+		n = peek(r->ctx, tid, shared, offset, infos);
+		for (int i = 0; i < n; i++) {
+			uint64_t set = bit(infos[i].si_signo);
+			uint32_t set_at = call_space(t, &set, sizeof(set));
+			uint32_t time_at = call_space(t, &at_once, sizeof(at_once));
+
+			/* EAGAIN: it was taken away together with the action. */
+			call_expect_any(t, call_add(t, "rt_sigtimedwait()", SYS_rt_sigtimedwait,
+						    CALL_DATA(set_at), CALL_IMM(0),
+						    CALL_DATA(time_at), CALL_IMM(sizeof(set))));
+		}
+	}
+	return n < 0 ? n : 0;
+}
+
+static uint32_t add_siginfo(struct call_table *t, const Coppice__SigInfo *msg, int *ret_sig)
+{
+	siginfo_t info = {0};
+
+	memcpy(&info, msg->raw.data, MIN(msg->raw.len, sizeof(info)));
+	*ret_sig = info.si_signo;
+	return call_space(t, &info, sizeof(info));
+}
+
+/* The number that a task knows itself by: the innermost level's. */
+static int32_t innermost(const int32_t *ids, size_t n)
+{
+	return ids[n - 1];
+}
+
+static int last(struct rebuild *r, struct rebuild_process *p, struct call_table *t)
+{
+	const Coppice__Process *msg = p->msg;
+	int sig, res;
+
+	res = add_flush(r, p->puppet->tid, true, t);
+	if (res)
+		return res;
+	for (size_t i = 0; i < msg->n_pending; i++) {
+		uint32_t at = add_siginfo(t, msg->pending[i], &sig);
+
+		call_add(t, "rt_sigqueueinfo()", SYS_rt_sigqueueinfo,
+			 CALL_IMM(innermost(msg->pid, msg->n_pid)), CALL_IMM(sig), CALL_DATA(at));
+	}
+	return 0;
+}
+
+static int last_thread(struct rebuild *r, struct rebuild_thread *th, struct call_table *t)
+{
+	const Coppice__Process *process = th->process->msg;
+	const Coppice__Thread *msg = th->msg;
+	int sig, res;
+
+	res = add_flush(r, th->puppet->tid, false, t);
+	if (res)
+		return res;
+	for (size_t i = 0; i < msg->n_pending; i++) {
+		uint32_t at = add_siginfo(t, msg->pending[i], &sig);
+
+		call_add(t, "rt_tgsigqueueinfo()", SYS_rt_tgsigqueueinfo,
+			 CALL_IMM(innermost(process->pid, process->n_pid)),
+			 CALL_IMM(innermost(msg->tid, msg->n_tid)), CALL_IMM(sig), CALL_DATA(at));
+	}
+	return 0;
+}
+
+const struct task_aspect aspect_pending = {
+	.name = "pending",
+	.collect = collect,
+	.collect_thread = collect_thread,
+	.last = last,
+	.last_thread = last_thread,
+};
