@@ -26,6 +26,7 @@ struct page_out {
 	uint32_t id;	 /* PageFile.id */
 	uint64_t offset; /* bytes announced so far: always whole pages */
 	uint32_t page_size;
+	Coppice__ImageFile *file; /* its entry in the manifest; the writer's */
 };
 
 /* A list of runs under construction: Mm.pages or Inode.content. */
@@ -57,6 +58,10 @@ static inline void page_out_deinit(struct page_out *out)
 }
 #define _cleanup_page_out_ _cleanup_(page_out_deinit)
 
+/* XXH3-64 of each @chunk bytes of a file, the last one shorter; @hashes has room for all. */
+int page_chunk_hashes(struct context *ctx, int fd, const char *name, uint64_t size, size_t chunk,
+		      uint64_t *hashes);
+
 /* ---- reading ----------------------------------------------------------------------------- */
 
 /* Part of a run, clipped to the range that was asked for. */
@@ -75,7 +80,7 @@ struct page_cursor {
 	size_t n;
 	size_t next; /* first run that may lie in the range */
 	uint32_t page_size;
-	uint64_t at;
+	uint64_t start;
 	uint64_t end;
 };
 

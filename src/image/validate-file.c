@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rules for descriptor tables, open file descriptions and locks. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "image/validate-internal.h"
+
+enum {
+	FD_MAX = 1 << 30,	      /* the highest value of fs.nr_open */
+	PIPE_CAPACITY_MAX = 1U << 31, /* round_pipe_size(), fs/pipe.c */
+	TERMIOS_MAX = 128,	      /* struct termios2 has 44 */
+};
+
+int validate_fd_table(const struct validation *v, const ProtobufCMessage *msg)
+{
+	const Coppice__FdTable *t = (const Coppice__FdTable *)msg;
+
+	for (size_t i = 0; i < t->n_fds; i++) {
+		uint32_t number = t->fds[i]->number;
+
+		if (number > FD_MAX || (i > 0 && number <= t->fds[i - 1]->number))
+			return invalid(v, "fds[%zu].number: %u is not in order", i, number);
+	}
+	return 0;
+}
+
+static int check_content(const struct validation *v, const char *kind,
+			 const Coppice__PipeContent *c)
+{
+	uint64_t sum = 0;
+
+	if (!c)
+		return 0;
+	if (c->capacity > PIPE_CAPACITY_MAX)
+		return invalid(v, "%s.content.capacity: %u bytes are no pipe", kind, c->capacity);
+	if (c->data.len > c->capacity)
+		return invalid(v, "%s.content.data: %zu bytes in a pipe of %u", kind, c->data.len,
+			       c->capacity);
+	for (size_t i = 0; i < c->n_packets; i++)
+		sum += c->packets[i];
+	if (c->n_packets > 0 && sum != c->data.len)
+		return invalid(v, "%s.content.packets: %" PRIu64 " bytes in all, data has %zu",
+			       kind, sum, c->data.len);
+	return 0;
+}
+
+int validate_file(const struct validation *v, const ProtobufCMessage *msg)
+{
+	const Coppice__File *file = (const Coppice__File *)msg;
+
+	if (file->offset < 0)
+		return invalid(v, "offset: %" PRId64, file->offset);
+	switch (file->kind_case) {
+	case COPPICE__FILE__KIND__NOT_SET:
+		return invalid(v, "kind: missing");
+	case COPPICE__FILE__KIND_PIPE:
+		if (file->pipe->pipe == 0)
+			return invalid(v, "pipe.pipe: missing");
+		return check_content(v, "pipe", file->pipe->content);
+	case COPPICE__FILE__KIND_FIFO:
+		return check_content(v, "fifo", file->fifo->content);
+	case COPPICE__FILE__KIND_TTY:
+		if (file->tty->termios.len > TERMIOS_MAX || file->tty->winsize.len > TERMIOS_MAX)
+			return invalid(v, "tty.termios: %zu bytes", file->tty->termios.len);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+static int by_number(const void *key, const void *element)
+{
+	uint32_t number = *(const uint32_t *)key;
+	const Coppice__Fd *fd = *(Coppice__Fd *const *)element;
+
+	return number < fd->number ? -1 : number > fd->number;
+}
+
+/* A POSIX lock is taken by its owner, through a descriptor that leads to the file. */
+static int check_owner(const struct validation *v, const Coppice__FileLock *lock)
+{
+	const Coppice__FdTable *table;
+	Coppice__Fd *const *fd;
+	uint32_t id;
+
+	if (lock->process == 0)
+		return invalid(v, "process: missing");
+	id = v->cp->processes[lock->process - 1]->fd_table;
+	if (id == 0)
+		return invalid(v, "process: %u has no descriptors", lock->process);
+	table = v->cp->fd_tables[id - 1];
+	fd = table->n_fds == 0 ? NULL
+			       : bsearch(&lock->fd_number, table->fds, table->n_fds,
+					 sizeof(*table->fds), by_number);
+	if (!fd)
+		return invalid(v, "fd_number: %u is not open in process %u", lock->fd_number,
+			       lock->process);
+	return 0;
+}
+
+int validate_file_lock(const struct validation *v, const ProtobufCMessage *msg)
+{
+	const Coppice__FileLock *lock = (const Coppice__FileLock *)msg;
+
+	if (lock->start < 0 || lock->length < 0)
+		return invalid(v, "start: %" PRId64 ", %" PRId64 " bytes", lock->start,
+			       lock->length);
+	return lock->kind == COPPICE__FILE_LOCK__KIND__POSIX ? check_owner(v, lock) : 0;
+}
