@@ -106,7 +106,8 @@ static int reply_future_lock(struct collect *c, struct collect_process *p, Coppi
 	int64_t map = call_result(t, first + ASK_MAP);
 
 	if (map < 0)
-		return collect_refuse(c, "raise its RLIMIT_AS or RLIMIT_MEMLOCK, or vm.max_map_count",
+		return collect_refuse(c,
+				      "raise its RLIMIT_AS or RLIMIT_MEMLOCK, or vm.max_map_count",
 				      "%s: it cannot map one more page (%s), so that "
 				      "mlockall(MCL_FUTURE) cannot be recognised",
 				      collect_name(c, p), err_name((int)map));

@@ -137,8 +137,8 @@ static int kind_with_file(struct collect *c, struct collect_process *p, const st
 		return r;
 	inode = c->cp->inodes[vma->inode - 1];
 	if (S_ISCHR(inode->mode) && inode->rdev != makedev(1, 5))
-		return refuse_map(c, p, map, "mappings of devices other than /dev/zero cannot be kept",
-				  NULL);
+		return refuse_map(c, p, map,
+				  "mappings of devices other than /dev/zero cannot be kept", NULL);
 	vma->kind = inode_needs_content(inode) &&
 				    inode->storage != COPPICE__INODE_STORAGE__INODE_STORAGE_DELETED
 			    ? COPPICE__VMA_KIND__VMA_KIND_SHARED_ANON
@@ -192,10 +192,11 @@ static int set_name(struct collect *c, const struct proc_map *map, Coppice__Vma 
 	const char *colon = strchr(map->name, ':');
 	size_t len = strlen(map->name);
 
-	if (strncmp(map->name, "[anon", strlen("[anon")) != 0 || !colon || map->name[len - 1] != ']')
+	if (strncmp(map->name, "[anon", strlen("[anon")) != 0 || !colon ||
+	    map->name[len - 1] != ']')
 		return 0;
-	vma->name = arena_printf(c->arena, "%.*s", (int)(map->name + len - 1 - (colon + 1)),
-				 colon + 1);
+	vma->name =
+		arena_printf(c->arena, "%.*s", (int)(map->name + len - 1 - (colon + 1)), colon + 1);
 	return vma->name ? 0 : err_oom(c->ctx);
 }
 
@@ -299,7 +300,7 @@ int vma_collect(struct collect *c, struct collect_process *p, Coppice__Mm *mm)
 	return 0;
 }
 
-static bool policies_equal(const Coppice__MemPolicy *a, const Coppice__MemPolicy *b)
+bool vma_policies_equal(const Coppice__MemPolicy *a, const Coppice__MemPolicy *b)
 {
 	if (!a || !b)
 		return a == b;
@@ -315,7 +316,7 @@ static bool continues(const Coppice__Vma *a, const Coppice__Vma *b)
 	       a->hugetlb_shift == b->hugetlb_shift && a->locked == b->locked &&
 	       (!vma_has_inode(a) || a->offset + (a->end - a->start) == b->offset) &&
 	       a->kind != COPPICE__VMA_KIND__VMA_KIND_VDSO && strcmp(a->name, b->name) == 0 &&
-	       policies_equal(a->policy, b->policy);
+	       vma_policies_equal(a->policy, b->policy);
 }
 
 void vma_merge(Coppice__Mm *mm)

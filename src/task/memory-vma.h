@@ -23,3 +23,4 @@ size_t vma_find(const Coppice__Mm *mm, uint64_t address);
 bool vma_has_private_pages(const Coppice__Vma *vma);
 /* Backed by a file or object, which Vma.inode names. */
 bool vma_has_inode(const Coppice__Vma *vma);
+bool vma_policies_equal(const Coppice__MemPolicy *a, const Coppice__MemPolicy *b);
