@@ -49,3 +49,55 @@ void arch_fix_restart(struct arch_regs *regs, bool keep_block);
 
 /* Is the task a 64-bit one of the native ABI? False: 32-bit or x32 (refused by name). */
 bool arch_is_native(const struct arch_regs *regs);
+
+/* ---- remote system calls ----------------------------------------------------------------- */
+
+/* Registers of a task that is to execute the system call instruction at @ip; the rest as in @home,
+ * but with no call under way that the kernel could restart. */
+void arch_call_regs(struct arch_regs *ret_regs, const struct arch_regs *home, uint64_t ip,
+		    uint64_t nr, const uint64_t arg[6]);
+/* What the system call at whose exit the task is stopped has returned. */
+int64_t arch_call_result(const struct arch_regs *regs);
+
+/*
+ * Boot code (arch/<name>-boot.S): a system call instruction at its start, and behind it the way
+ * home of a task whose coordinator has died. What that way undoes, and where home is:
+ */
+struct arch_boot {
+	uint64_t fds;	   /* address of int[2]: descriptors to close (or -1); 0: none */
+	uint64_t area;	   /* mapping to be removed, 0: none */
+	uint64_t area_len; /* its bytes */
+	uint64_t sigmask;  /* the task's own */
+};
+enum { ARCH_BOOT_MAX = 512 };
+/* Is this boot code (of an earlier coordinator)? @bytes has ARCH_BOOT_MAX of them. */
+bool arch_boot_recognise(const void *bytes);
+/* Builds it into @buf; returns its length. */
+size_t arch_boot_build(void *buf, const struct arch_regs *home, const struct arch_boot *boot);
+
+/* ---- the borrowed loop ------------------------------------------------------------------- */
+
+/* Registers of a task that is to call the code at @ip with one argument on the stack ending at
+ * @sp; segment bases and the like as in @home. */
+void arch_enter_regs(struct arch_regs *ret_regs, const struct arch_regs *home, uint64_t ip,
+		     uint64_t argument, uint64_t sp);
+
+/*
+ * A frame from which rt_sigreturn makes the task itself again (@home with the restart that the
+ * kernel can no longer do, @xstate, @sigmask; the alternate stack is left alone). To be placed at
+ * @at. An interrupted system call is called again, unless what the eintr_ fields say is put
+ * into the frame: then it returns EINTR, as it must if a handler is going to run first.
+ */
+enum { ARCH_FRAME_MAX = 14 * 1024 };
+struct arch_frame {
+	size_t len;
+	uint64_t sp;	/* the stack pointer with which rt_sigreturn is to be called */
+	bool in_call;	/* a system call was interrupted: the frame calls it again */
+	uint32_t ip_at; /* offsets in the frame, and what to put there for EINTR instead */
+	uint32_t result_at;
+	uint64_t eintr_ip;
+	uint64_t eintr_result;
+};
+int arch_frame_build(struct context *ctx, void *buf, size_t room, uint64_t at,
+		     const struct arch_regs *home, const void *xstate, size_t xstate_len,
+		     uint64_t sigmask, struct arch_frame *ret_frame);

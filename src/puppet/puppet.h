@@ -55,6 +55,15 @@ struct puppet_area {
 	uint32_t slot_size;
 	uint32_t reserve;   /* bytes at the end of each slot that are not the table's */
 	unsigned int users; /* puppets whose area pointer is this one */
+	/* Borrowed puppets; the area of a thread group exists from its seizure on, mapped or not:
+	 */
+	bool mapped;
+	puppet_addr boot;      /* unused executable bytes of the program; 0: not looked for yet */
+	struct puppet **tasks; /* the tasks of the thread group; owned by the tree */
+	size_t n_tasks;
+	struct puppet *looping; /* the one task that waits at the socket */
+	int far_socket;		/* the program's number for the far end of looping->socket */
+	uint64_t slots_used;	/* bit i: slot i has a user */
 	/* Made puppets: SIGTRAP is not ours any more (ignored or pending by order of the image):
 	 * ring by a system call, which costs two stops per call of a table. Sticky. */
 	bool quiet;
@@ -73,6 +82,7 @@ struct puppet {
 	bool group_stopped;	  /* the thread group was stopped by a job-control signal */
 	int stop_signal;	  /* which one */
 	int wait_status;	  /* when PUPPET_GONE: the status that waitpid gave, or -1 */
+	bool leave_after;	  /* was entered by puppet_start; puppet_finish leaves */
 	uint32_t pid_depth;  /* made: PID namespace levels between the coordinator's and its own */
 	struct batch *batch; /* the table under way; private to transport.c; owned */
 };
@@ -82,9 +92,11 @@ struct puppet {
 /* The puppets of one thread group. */
 struct puppet_process {
 	pid_t pid;
+	pid_t parent;	       /* as the coordinator's PID namespace numbers it; 0: outside that */
 	bool zombie;	       /* has no tasks to hold: tasks is empty */
 	struct puppet **tasks; /* the leader first, if it lives */
 	size_t n_tasks;
+	struct puppet_area *area; /* owned */
 };
 
 struct puppet_tree {

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attaching to one task.
+ *
+ * PTRACE_SEIZE does not disturb the task and sends no signal; PTRACE_INTERRUPT stops it. Children
+ * that it makes before it stops are attached by the kernel (PTRACE_O_TRACEFORK ...), and start
+ * stopped. Under a seccomp filter remote calls need PTRACE_O_SUSPEND_SECCOMP, which only a
+ * privileged coordinator may ask for.
+ *
+ * A task in an rseq critical section (rseq(2)) is in code that must not be interrupted and resumed:
+ * the kernel would jump to the abort handler when it returns to user space, but it looks where the
+ * instruction pointer is *then*, and while the task works for us, that is elsewhere. So the jump is
+ * made here.
+ */
+#include "puppet/attach.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/rseq.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kernel/proc.h"
+#include "puppet/trace.h"
+#include "util/arena.h"
+#include "util/cleanup.h"
+#include "util/context.h"
+
+enum {
+	SEIZE_OPTIONS = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
+			PTRACE_O_TRACECLONE,
+};
+
+static int read_who(struct context *ctx, pid_t tgid, pid_t tid, struct arena *arena,
+		    struct proc_stat *ret_stat, struct proc_status *ret_status)
+{
+	_cleanup_close_ int fd = -EBADF;
+	char path[64];
+	int r;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d", tgid, tid);
+	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = proc_read_stat(fd, ret_stat);
+	if (r == 0)
+		r = proc_read_status(fd, arena, ret_status);
+	(void)ctx;
+	return r;
+}
+
+static void comm_of(pid_t pid, char *comm, size_t size)
+{
+	struct proc_stat stat;
+	int fd;
+
+	(void)snprintf(comm, size, "?");
+	if (proc_open(pid, &fd) < 0)
+		return;
+	if (proc_read_stat(fd, &stat) == 0)
+		(void)snprintf(comm, size, "%s", stat.comm);
+	(void)close(fd); /* opened for reading only */
+}
+
+static int refuse_traced(struct context *ctx, pid_t tid, const struct proc_stat *stat, pid_t tracer)
+{
+	char comm[PROC_COMM_MAX];
+	int r;
+
+	comm_of(tracer, comm, sizeof(comm));
+	r = err_msg(ctx, -EBUSY, "task %d (%s) is already traced by process %d (%s)", tid,
+		    stat->comm, tracer, comm);
+	return err_hint(ctx, r, "detach or end process %d first", tracer);
+}
+
+static int refuse_unpermitted(struct context *ctx, pid_t tid, const struct proc_stat *stat,
+			      const struct proc_status *status)
+{
+	int r = err_sys(ctx, -EPERM, "ptrace(PTRACE_SEIZE, %d)", tid);
+
+	if (stat->ppid == 0 || (stat->flags & 0x00200000 /* PF_KTHREAD */))
+		return err_while(ctx, r, "task %d (%s) is a kernel thread", tid, stat->comm);
+	r = err_while(ctx, r, "task %d (%s) of user %u", tid, stat->comm, status->uid[0]);
+	if (status->uid[0] != geteuid() && geteuid() != 0)
+		return err_hint(ctx, r, "run as root or as its user");
+	return err_hint(ctx, r,
+			"it may be undumpable (prctl(2), PR_SET_DUMPABLE), have more capabilities "
+			"than we, or be protected by Yama (ptrace_scope)");
+}
+
+/* Why was PTRACE_SEIZE refused? 0: it is ours already. 1: dead. */
+static int explain_eperm(struct context *ctx, pid_t tgid, pid_t tid)
+{
+	_cleanup_(arena_deinit) struct arena arena;
+	struct proc_status status;
+	struct proc_stat stat;
+	int r;
+
+	arena_init(&arena, ctx);
+	r = read_who(ctx, tgid, tid, &arena, &stat, &status);
+	if (r == -ENOENT || r == -ESRCH)
+		return 1;
+	if (r < 0)
+		return err_sys(ctx, r, "/proc/%d/task/%d/status", tgid, tid);
+	if (stat.state == 'Z' || stat.state == 'X')
+		return 1;
+	if (status.tracer == getpid())
+		return 0;
+	if (status.tracer != 0)
+		return refuse_traced(ctx, tid, &stat, status.tracer);
+	return refuse_unpermitted(ctx, tid, &stat, &status);
+}
+
+static int seize(pid_t tid)
+{
+	/* Also the kernel's answer where the option is not permitted: then without. */
+	if (ptrace(PTRACE_SEIZE, tid, NULL,
+		   (void *)(long)(SEIZE_OPTIONS | PTRACE_O_SUSPEND_SECCOMP)) == 0)
+		return 0;
+	if (errno != EPERM && errno != EINVAL)
+		return -errno;
+	return ptrace(PTRACE_SEIZE, tid, NULL, (void *)(long)SEIZE_OPTIONS) < 0 ? -errno : 0;
+}
+
+static struct puppet *puppet_new(pid_t tgid, pid_t tid)
+{
+	struct puppet *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->tid = tid;
+	p->tgid = tgid;
+	p->borrowed = true;
+	p->state = PUPPET_NONE;
+	p->socket = -EBADF;
+	p->wait_status = -1;
+	return p;
+}
+
+int attach(struct context *ctx, pid_t tgid, pid_t tid, struct puppet **ret_puppet)
+{
+	struct puppet *p;
+	int r;
+
+	r = seize(tid);
+	if (r == -ESRCH)
+		return 1;
+	if (r == -EPERM) {
+		r = explain_eperm(ctx, tgid, tid);
+		if (r != 0)
+			return r;
+	} else if (r < 0) {
+		return err_sys(ctx, r, "ptrace(PTRACE_SEIZE, %d)", tid);
+	} else if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 && errno != ESRCH) {
+		return err_sys(ctx, -errno, "ptrace(PTRACE_INTERRUPT, %d)", tid);
+	}
+	p = puppet_new(tgid, tid);
+	if (!p)
+		return err_oom(ctx); /* it stays seized until we end: nothing better can be done */
+	*ret_puppet = p;
+	return 0;
+}
+
+static int leave_rseq(struct context *ctx, struct puppet *p)
+{
+	struct __ptrace_rseq_configuration conf;
+	uint64_t pointer, ip = arch_ip(&p->regs);
+	struct rseq_cs cs;
+
+	/* EINVAL: no such request (before 5.13), then there is nothing to be known. */
+	if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, p->tid, (void *)sizeof(conf), &conf) < 0 ||
+	    conf.rseq_abi_pointer == 0)
+		return 0;
+	/* What is not readable there, the kernel cannot read either: it kills the task itself. */
+	if (puppet_read(ctx, p, conf.rseq_abi_pointer + offsetof(struct rseq, rseq_cs), &pointer,
+			sizeof(pointer)) < 0 ||
+	    pointer == 0 || puppet_read(ctx, p, pointer, &cs, sizeof(cs)) < 0)
+		return 0;
+	if (ip - cs.start_ip < cs.post_commit_offset)
+		arch_set_ip(&p->regs, cs.abort_ip);
+	return 0;
+}
+
+int attach_stopped(struct context *ctx, struct puppet *p)
+{
+	int r;
+
+	r = arch_get_regs(ctx, p->tid, &p->regs);
+	if (r == 0)
+		r = trace_get_sigmask(ctx, p, &p->sigmask);
+	if (r < 0)
+		return r == -ESRCH ? trace_gone(ctx, p, -1) : r;
+	p->state = PUPPET_STOPPED;
+	if (!arch_is_native(&p->regs)) {
+		r = err_msg(ctx, -EOPNOTSUPP, "task %d of process %d is a 32-bit one", p->tid,
+			    p->tgid);
+		return err_hint(ctx, r, "only 64-bit programs can be dumped");
+	}
+	/* A group stop interrupts calls by itself, and the program sees what signal(7) says. */
+	if (!p->group_stopped)
+		arch_fix_restart(&p->regs, true);
+	r = leave_rseq(ctx, p);
+	if (r < 0)
+		return r;
+	return arch_set_regs(ctx, p->tid, &p->regs);
+}
+
+void detach(struct puppet *p)
+{
+	int status;
+
+	if (p->state == PUPPET_GONE) {
+		/* A dead thread is kept by the kernel until its tracer has waited for it. */
+		if (p->wait_status < 0)
+			(void)waitpid(p->tid, &status, __WALL | WNOHANG);
+		return;
+	}
+	/* ESRCH: it was killed meanwhile. */
+	if (ptrace(PTRACE_DETACH, p->tid, NULL, NULL) < 0)
+		(void)waitpid(p->tid, &status, __WALL | WNOHANG);
+	p->state = PUPPET_NONE;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attaching to one task, and letting it go. Private to the puppet layer. */
+#pragma once
+
+#include "puppet/puppet.h"
+
+/*
+ * Seizes task @tid of process @tgid and asks it to stop; does not wait. 0 and a new puppet in
+ * state PUPPET_NONE; or 1: the task is dead or gone. A task that is the coordinator's tracee
+ * already (a child of a seized one) is taken on. Refusals name who traces it.
+ */
+int attach(struct context *ctx, pid_t tgid, pid_t tid, struct puppet **ret_puppet);
+
+/*
+ * A task has come to its stop: reads registers and signal mask, takes it out of an rseq critical
+ * section, and makes its registers such that an interrupted call goes on unnoticed.
+ */
+int attach_stopped(struct context *ctx, struct puppet *p);
+
+/* Lets a parked task go, as it is; waits for the death of a dead one. */
+void detach(struct puppet *p);

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Boot sessions. The coordinator may be killed between any two of its system calls; the kernel
+ * then detaches the task, which goes on with whatever registers and mask it has. So at each point
+ * these must lead home:
+ *
+ *	1. the boot code is written where nothing runs: the task is itself
+ *	2. registers: at the boot code, first call ....... makes the call, undoes what it is told,
+ *							   sets its own mask and registers
+ *	3. signal mask: everything blocked ............... the same; its own mask comes back
+ *	4. further calls: the undo list is extended before the call that makes something, and
+ *	   shortened before the call that removes it (a leak is better than closing or unmapping
+ *	   what another thread has just got in its place)
+ *	5. parked again; its own signal mask ............. still at the boot code: as before
+ *	6. its own registers ............................. the task is itself
+ *	7. the boot code is wiped
+ *
+ * All signals are blocked while the task is away from home, so that no handler ever runs on
+ * foreign registers. What cannot be exact when the coordinator dies: a task that was stopped in an
+ * interruptible call calls it again, though a handler may run in these microseconds, after which
+ * the kernel might have returned EINTR. And a seccomp filter that kills on sigprocmask or munmap
+ * strikes when the coordinator, who had it suspended, is gone.
+ */
+#include "puppet/boot.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/ptrace.h>
+
+#include "puppet/place.h"
+#include "puppet/trace.h"
+#include "util/context.h"
+
+static int find_place(struct context *ctx, struct puppet *p)
+{
+	if (p->area->boot)
+		return 0;
+	return place_find(ctx, p, &p->area->boot);
+}
+
+int boot_update(struct context *ctx, struct boot *b)
+{
+	unsigned char code[ARCH_BOOT_MAX];
+	size_t len = arch_boot_build(code, &b->p->regs, &b->undo);
+
+	return puppet_write(ctx, b->p, b->at, code, len);
+}
+
+int boot_begin(struct context *ctx, struct puppet *p, const struct arch_boot *undo,
+	       struct boot *ret_boot)
+{
+	struct boot b = {.p = p};
+	int r;
+
+	r = find_place(ctx, p);
+	if (r < 0)
+		return r;
+	b.at = p->area->boot;
+	if (undo)
+		b.undo = *undo;
+	b.undo.sigmask = p->sigmask;
+	r = boot_update(ctx, &b);
+	if (r < 0)
+		return r;
+	*ret_boot = b;
+	return 0;
+}
+
+/* Goes on to the next stop at a system call's entry or exit. */
+static int next_syscall_stop(struct context *ctx, struct puppet *p)
+{
+	struct trace_stop stop = {};
+	int r;
+
+	do {
+		/* With everything blocked the only signal that gets here is SIGSTOP. */
+		r = trace_go(ctx, p, PTRACE_SYSCALL, stop.kind == TRACE_SIGNAL ? stop.signal : 0);
+		if (r == 0)
+			r = trace_wait(ctx, p, &stop);
+		if (r < 0)
+			return r;
+	} while (stop.kind != TRACE_SYSCALL);
+	return 0;
+}
+
+int boot_call(struct context *ctx, struct boot *b, uint64_t nr, const uint64_t arg[6],
+	      int64_t *ret_result)
+{
+	struct puppet *p = b->p;
+	struct arch_regs regs;
+	int r;
+
+	arch_call_regs(&regs, &p->regs, b->at, nr, arg);
+	r = arch_set_regs(ctx, p->tid, &regs);
+	if (r == 0)
+		r = trace_set_sigmask(ctx, p, ~UINT64_C(0));
+	if (r == 0)
+		r = next_syscall_stop(ctx, p);
+	if (r == 0)
+		r = next_syscall_stop(ctx, p);
+	if (r == 0)
+		r = arch_get_regs(ctx, p->tid, &regs);
+	if (r < 0)
+		return r;
+	*ret_result = arch_call_result(&regs);
+	return 0;
+}
+
+int64_t boot_must(struct context *ctx, struct boot *b, const char *what, uint64_t nr,
+		  const uint64_t arg[6])
+{
+	int64_t result;
+	int r;
+
+	r = fault_point(ctx, what);
+	if (r < 0)
+		return r;
+	r = boot_call(ctx, b, nr, arg, &result);
+	if (r < 0)
+		return r;
+	if (result < 0 && result >= -4095)
+		return err_sys(ctx, (int)result, "%s in task %d", what, b->p->tid);
+	return result;
+}
+
+static int wipe(struct context *ctx, struct boot *b)
+{
+	static const unsigned char nothing[ARCH_BOOT_MAX];
+
+	return puppet_write(ctx, b->p, b->at, nothing, sizeof(nothing));
+}
+
+int boot_end(struct context *ctx, struct boot *b)
+{
+	struct puppet *p = b->p;
+	int r;
+
+	r = trace_interrupt(ctx, p);
+	if (r == 0)
+		r = trace_go(ctx, p, PTRACE_CONT, 0);
+	if (r == 0)
+		r = trace_await_park(ctx, p);
+	if (r == 0)
+		r = trace_set_sigmask(ctx, p, p->sigmask);
+	if (r == 0)
+		r = arch_set_regs(ctx, p->tid, &p->regs);
+	return r < 0 ? r : wipe(ctx, b);
+}
+
+int boot_leave_for(struct context *ctx, struct boot *b, const struct arch_regs *regs)
+{
+	int r;
+
+	r = arch_set_regs(ctx, b->p->tid, regs);
+	if (r == 0)
+		r = trace_go(ctx, b->p, PTRACE_CONT, 0);
+	return r < 0 ? r : wipe(ctx, b);
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where boot code goes: bytes of a running program that are executable, that nobody has a use for,
+ * and whose loss nobody would notice if the coordinator died and left them changed.
+ *
+ * The vdso is an ELF file of the kernel's in whole pages; what lies behind its content (the ends of
+ * segments and the section table) is zero. Where the program has no vdso (it may unmap it), the
+ * same is true of the last page of an executable segment of a mapped ELF file, if the linker
+ * rounded the segment up to pages (-z separate-code, the default).
+ *
+ * A coordinator that died here earlier may have left its boot code. It is taken over if no task of
+ * the process is inside.
+ */
+#include "puppet/place.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "kernel/proc.h"
+#include "util/arena.h"
+#include "util/cleanup.h"
+#include "util/context.h"
+#include "util/macro.h"
+
+enum { PAGE = 4096, TAIL_MAX = 65536, PHDRS_MAX = 64 };
+
+/* Executable bytes [start, end) that no content fills. */
+struct tail {
+	puppet_addr start;
+	puppet_addr end;
+};
+
+/* Where the file's content ends in memory, if @image is the start of a mapped ELF file; or 0. */
+static uint64_t elf_content_end(struct context *ctx, struct puppet *p, puppet_addr image,
+				bool segments_only)
+{
+	Elf64_Phdr phdr[PHDRS_MAX];
+	Elf64_Ehdr ehdr;
+	uint64_t end = 0;
+
+	if (puppet_read(ctx, p, image, &ehdr, sizeof(ehdr)) < 0)
+		return 0;
+	if (memcmp(ehdr.e_ident, ELFMAG, SELFMAG) != 0 || ehdr.e_ident[EI_CLASS] != ELFCLASS64 ||
+	    ehdr.e_phentsize != sizeof(phdr[0]) || ehdr.e_phnum > PHDRS_MAX)
+		return 0;
+	if (puppet_read(ctx, p, image + ehdr.e_phoff, phdr, ehdr.e_phnum * sizeof(phdr[0])) < 0)
+		return 0;
+	for (size_t i = 0; i < ehdr.e_phnum; i++)
+		if (!segments_only || (phdr[i].p_type == PT_LOAD && (phdr[i].p_flags & PF_X)))
+			end = MAX(end, phdr[i].p_offset + phdr[i].p_filesz);
+	if (!segments_only)
+		end = MAX(end, ehdr.e_shoff + (uint64_t)ehdr.e_shnum * ehdr.e_shentsize);
+	return end;
+}
+
+static bool all_zero(const unsigned char *bytes, size_t len)
+{
+	return len == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0);
+}
+
+static bool anybody_inside(const struct puppet *p, puppet_addr start, puppet_addr end)
+{
+	const struct puppet_area *area = p->area;
+
+	for (size_t i = 0; i < area->n_tasks; i++) {
+		uint64_t ip = arch_ip(&area->tasks[i]->regs);
+
+		if (ip >= start && ip < end)
+			return true;
+	}
+	return false;
+}
+
+/* Looks for room in @tail: zeros, or boot code that was left there. */
+static bool tail_fits(struct context *ctx, struct puppet *p, const struct tail *tail,
+		      puppet_addr *ret_at)
+{
+	unsigned char bytes[TAIL_MAX];
+	puppet_addr at = ALIGN_UP(tail->start, (puppet_addr)16);
+	size_t len;
+
+	if (tail->end < at + ARCH_BOOT_MAX)
+		return false;
+	len = MIN(tail->end - at, (uint64_t)sizeof(bytes));
+	if (puppet_read(ctx, p, at, bytes, len) < 0)
+		return false;
+	for (size_t i = 0; i + ARCH_BOOT_MAX <= len; i += ARCH_BOOT_MAX) {
+		/* Not across a page border: one write to the task must be all or nothing. */
+		if ((at + i) / PAGE != (at + i + ARCH_BOOT_MAX - 1) / PAGE)
+			continue;
+		if (!all_zero(bytes + i, ARCH_BOOT_MAX) &&
+		    (!arch_boot_recognise(bytes + i) ||
+		     anybody_inside(p, at + i, at + i + ARCH_BOOT_MAX)))
+			continue;
+		*ret_at = at + i;
+		return true;
+	}
+	return false;
+}
+
+static bool vdso_tail(struct context *ctx, struct puppet *p, const struct proc_map *map,
+		      struct tail *ret_tail)
+{
+	uint64_t end;
+
+	if (strcmp(map->name, "[vdso]") != 0)
+		return false;
+	end = elf_content_end(ctx, p, map->start, false);
+	*ret_tail = (struct tail){map->start + end, map->end};
+	return end > 0;
+}
+
+/* @maps[i] is an executable mapping of a file: finds the tail of its last segment. */
+static bool segment_tail(struct context *ctx, struct puppet *p, const struct proc_map *maps,
+			 size_t i, struct tail *ret_tail)
+{
+	const struct proc_map *map = &maps[i], *head = map;
+	uint64_t end;
+
+	if (map->inode == 0 || map->shared || !(map->prot & PROT_EXEC))
+		return false;
+	while (head > maps && head[-1].inode == map->inode && head[-1].end == head->start)
+		head--;
+	if (head->offset != 0)
+		return false;
+	end = elf_content_end(ctx, p, head->start, true);
+	if (end <= map->offset || end > map->offset + (map->end - map->start))
+		return false;
+	*ret_tail = (struct tail){map->start + (end - map->offset), map->end};
+	return true;
+}
+
+int place_find(struct context *ctx, struct puppet *p, puppet_addr *ret_at)
+{
+	_cleanup_(arena_deinit) struct arena arena;
+	_cleanup_close_ int proc_fd = -EBADF;
+	struct proc_map *maps;
+	struct tail tail;
+	char path[64];
+	size_t n;
+	int r;
+
+	arena_init(&arena, ctx);
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d", p->tgid, p->tid);
+	proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (proc_fd < 0)
+		return err_sys(ctx, -errno, "open(%s)", path);
+	r = proc_read_maps(proc_fd, &arena, false, &maps, &n);
+	if (r < 0)
+		return err_sys(ctx, r, "%s/maps", path);
+	/* From the end: there the vdso is. */
+	for (size_t i = n; i-- > 0;)
+		if (vdso_tail(ctx, p, &maps[i], &tail) && tail_fits(ctx, p, &tail, ret_at))
+			return 0;
+	for (size_t i = n; i-- > 0;)
+		if (segment_tail(ctx, p, maps, i, &tail) && tail_fits(ctx, p, &tail, ret_at))
+			return 0;
+	return err_msg(ctx, -ENOENT, "no unused executable bytes (no vdso?) to start from");
+}

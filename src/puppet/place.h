@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unused executable bytes in a borrowed task, for boot code. Private to the puppet layer. */
+#pragma once
+
+#include "puppet/puppet.h"
+
+/* Finds at least ARCH_BOOT_MAX such bytes. -ENOENT: there are none. */
+int place_find(struct context *ctx, struct puppet *p, puppet_addr *ret_at);

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Seizing and releasing whole trees.
+ *
+ * The tree may fork and clone while it is being seized. Passes over the processes known so far
+ * attach to every task and to every child that /proc lists, then wait for all to stop; the kernel
+ * attaches what is born meanwhile. The tree is complete after a pass in which everything known was
+ * stopped already and nothing new was found. A process whose parents died meanwhile and that has
+ * been adopted from outside belongs to the tree no more, and is let go.
+ */
+#include "puppet/seize.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+#include "kernel/proc.h"
+#include "puppet/attach.h"
+#include "puppet/trace.h"
+#include "util/cleanup.h"
+#include "util/context.h"
+#include "util/macro.h"
+
+/* Room for one more element of a vector. */
+static bool grow(void *vec, size_t n, size_t *room, size_t size)
+{
+	size_t more = *room ? *room * 2 : 8;
+	void **at = vec;
+	void *p;
+
+	if (n < *room)
+		return true;
+	p = realloc(*at, more * size);
+	if (!p)
+		return false;
+	*at = p;
+	*room = more;
+	return true;
+}
+
+int seizure_announce(struct seizure *s, pid_t child)
+{
+	s->changed = true;
+	if (!grow(&s->announced, s->n_announced, &s->announced_room, sizeof(child)))
+		return err_oom(s->ctx);
+	s->announced[s->n_announced++] = child;
+	return 0;
+}
+
+struct seized *seizure_find(struct seizure *s, pid_t pid)
+{
+	/* From the end: what is looked for was mostly found just now. */
+	for (size_t i = s->n_processes; i-- > 0;)
+		if (s->processes[i].pid == pid)
+			return &s->processes[i];
+	return NULL;
+}
+
+static int add_process(struct seizure *s, pid_t pid, struct seized **ret)
+{
+	struct seized *process = seizure_find(s, pid);
+
+	if (!process) {
+		if (!grow(&s->processes, s->n_processes, &s->room, sizeof(*process)))
+			return err_oom(s->ctx);
+		process = &s->processes[s->n_processes++];
+		*process = (struct seized){.pid = pid};
+		s->changed = true;
+	}
+	if (ret)
+		*ret = process;
+	return 0;
+}
+
+static struct puppet *find_task(const struct seized *process, pid_t tid)
+{
+	for (size_t i = process->n_tasks; i-- > 0;)
+		if (process->tasks[i]->tid == tid && process->tasks[i]->state != PUPPET_GONE)
+			return process->tasks[i];
+	return NULL;
+}
+
+static int add_task(struct seizure *s, struct seized *process, pid_t tid)
+{
+	struct puppet *p;
+	int r;
+
+	if (find_task(process, tid))
+		return 0;
+	if (!grow(&process->tasks, process->n_tasks, &process->room, sizeof(p)))
+		return err_oom(s->ctx);
+	r = attach(s->ctx, process->pid, tid, &p);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	process->tasks[process->n_tasks++] = p;
+	s->changed = true;
+	return 0;
+}
+
+static int scan_children(struct seizure *s, int proc_fd, pid_t tid)
+{
+	_cleanup_close_ int fd = -EBADF;
+	pid_t *children;
+	size_t n;
+	int r;
+
+	r = proc_open_task(proc_fd, tid, &fd);
+	if (r == 0)
+		r = proc_read_children(fd, &s->scratch, &children, &n);
+	if (r == -ESRCH)
+		return 0;
+	if (r < 0)
+		return err_sys(s->ctx, r, "/proc/PID/task/%d/children", tid);
+	for (size_t i = 0; i < n; i++) {
+		r = add_process(s, children[i], NULL);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Attaches to all tasks of a process, and finds its children. */
+static int scan_process(struct seizure *s, size_t index)
+{
+	_cleanup_close_ int fd = -EBADF;
+	struct proc_stat stat;
+	int *tids;
+	size_t n;
+	int r;
+
+	r = proc_open(s->processes[index].pid, &fd);
+	if (r == 0)
+		r = proc_read_stat(fd, &stat);
+	if (r == 0)
+		r = proc_read_numbers(fd, "task", &s->scratch, &tids, &n);
+	if (r == -ESRCH)
+		return 0;
+	if (r < 0)
+		return err_sys(s->ctx, r, "/proc/%d", s->processes[index].pid);
+	s->processes[index].ppid = stat.ppid;
+	s->processes[index].zombie = stat.state == 'Z' && n == 1;
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = add_task(s, &s->processes[index], tids[i]);
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = scan_children(s, fd, tids[i]);
+	return r;
+}
+
+/* Tasks that the kernel attached for us: their stops are ours to wait for. */
+static int take_announced(struct seizure *s)
+{
+	while (s->n_announced > 0) {
+		pid_t tid = s->announced[--s->n_announced];
+		_cleanup_close_ int fd = -EBADF;
+		struct proc_status status;
+		struct seized *process;
+		int r;
+
+		r = proc_open(tid, &fd);
+		if (r == 0)
+			r = proc_read_status(fd, &s->scratch, &status);
+		if (r == -ESRCH)
+			continue;
+		if (r < 0)
+			return err_sys(s->ctx, r, "/proc/%d/status", tid);
+		r = add_process(s, status.tgid, &process);
+		if (r == 0)
+			r = add_task(s, process, tid);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int pass(struct seizure *s)
+{
+	int r;
+
+	r = take_announced(s);
+	for (size_t i = 0; i < s->n_processes && r == 0; i++)
+		r = scan_process(s, i);
+	arena_deinit(&s->scratch);
+	arena_init(&s->scratch, s->ctx);
+	return r < 0 ? r : seizure_await(s);
+}
+
+static int by_tid(const void *a, const void *b)
+{
+	const struct puppet *x = *(struct puppet *const *)a, *y = *(struct puppet *const *)b;
+
+	/* The leader has the thread group's number. */
+	if ((x->tid == x->tgid) != (y->tid == y->tgid))
+		return x->tid == x->tgid ? -1 : 1;
+	return x->tid < y->tid ? -1 : x->tid > y->tid;
+}
+
+static void drop_dead_tasks(struct seized *process)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < process->n_tasks; i++) {
+		struct puppet *p = process->tasks[i];
+
+		if (p->state == PUPPET_GONE) {
+			detach(p);
+			puppet_free(p);
+		} else {
+			process->tasks[n++] = p;
+		}
+	}
+	process->n_tasks = n;
+	if (n > 1)
+		qsort(process->tasks, n, sizeof(*process->tasks), by_tid);
+}
+
+static void let_go(struct seized *process)
+{
+	for (size_t i = 0; i < process->n_tasks; i++) {
+		struct puppet *p = process->tasks[i];
+
+		/* One that has not stopped cannot be detached: it is when the coordinator ends. */
+		if (p->state != PUPPET_NONE)
+			detach(p);
+		puppet_free(p);
+	}
+	free(process->tasks);
+	process->tasks = NULL;
+	process->n_tasks = 0;
+}
+
+static void seizure_deinit(struct seizure *s)
+{
+	for (size_t i = 0; i < s->n_processes; i++)
+		let_go(&s->processes[i]);
+	free(s->processes);
+	free(s->announced);
+	arena_deinit(&s->scratch);
+}
+
+static int tree_add(struct seizure *s, struct seized *process, struct puppet_tree *tree)
+{
+	struct puppet_process *to = &tree->processes[tree->n_processes];
+
+	*to = (struct puppet_process){
+		.pid = process->pid,
+		.parent = process->ppid,
+		.zombie = process->zombie,
+		.tasks = process->tasks,
+		.n_tasks = process->n_tasks,
+	};
+	if (process->n_tasks > 0) {
+		to->area = calloc(1, sizeof(*to->area));
+		if (!to->area)
+			return err_oom(s->ctx);
+		to->area->tasks = to->tasks;
+		to->area->n_tasks = to->n_tasks;
+		to->area->far_socket = -1;
+	}
+	for (size_t i = 0; i < to->n_tasks; i++)
+		to->tasks[i]->area = to->area;
+	process->tasks = NULL;
+	process->n_tasks = 0;
+	tree->n_processes++;
+	return 0;
+}
+
+static int by_parent(const void *a, const void *b)
+{
+	const struct seized *x = a, *y = b;
+
+	if (x->ppid != y->ppid)
+		return x->ppid < y->ppid ? -1 : 1;
+	return x->pid < y->pid ? -1 : x->pid > y->pid;
+}
+
+/* The first in s->processes, ordered by parent, whose parent is @pid. */
+static size_t first_child(const struct seizure *s, pid_t pid)
+{
+	size_t low = 0, high = s->n_processes;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (s->processes[middle].ppid < pid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Moves what is reachable from the root into the tree, level by level, siblings by PID. */
+static int build_tree(struct seizure *s, pid_t root, struct puppet_tree *tree)
+{
+	int r;
+
+	for (size_t i = 0; i < s->n_processes; i++)
+		drop_dead_tasks(&s->processes[i]);
+	qsort(s->processes, s->n_processes, sizeof(*s->processes), by_parent);
+	tree->processes = calloc(s->n_processes, sizeof(*tree->processes));
+	if (!tree->processes)
+		return err_oom(s->ctx);
+	r = tree_add(s, seizure_find(s, root), tree);
+	for (size_t i = 0; i < tree->n_processes && r == 0; i++) {
+		pid_t pid = tree->processes[i].pid;
+
+		for (size_t k = first_child(s, pid);
+		     k < s->n_processes && s->processes[k].ppid == pid && r == 0; k++)
+			if (s->processes[k].n_tasks > 0 || s->processes[k].zombie)
+				r = tree_add(s, &s->processes[k], tree);
+	}
+	return r;
+}
+
+static void tree_deinit(struct puppet_tree *tree)
+{
+	for (size_t i = 0; i < tree->n_processes; i++) {
+		struct puppet_process *process = &tree->processes[i];
+
+		for (size_t k = 0; k < process->n_tasks; k++)
+			puppet_free(process->tasks[k]);
+		free(process->tasks);
+		free(process->area);
+	}
+	free(tree->processes);
+	*tree = (struct puppet_tree){};
+}
+
+int puppet_tree_seize(struct context *ctx, pid_t root, struct puppet_tree *ret_tree)
+{
+	_cleanup_(seizure_deinit) struct seizure s = {.ctx = ctx};
+	struct puppet_tree tree = {};
+	struct seized *process;
+	int r;
+
+	arena_init(&s.scratch, ctx);
+	r = add_process(&s, root, NULL);
+	while (r == 0 && s.changed) {
+		s.changed = false;
+		r = pass(&s);
+		if (r == 0)
+			r = cancel_point(ctx);
+	}
+	process = r == 0 ? seizure_find(&s, root) : NULL;
+	if (process && process->n_tasks == 0 && !process->zombie)
+		r = err_msg(ctx, -ESRCH, "there is no process %d", root);
+	if (r == 0)
+		r = build_tree(&s, root, &tree);
+	if (r < 0) {
+		if (tree.processes)
+			(void)puppet_tree_release(ctx, &tree,
+						  FATE_RUN); /* r is the error to tell */
+		return err_while(ctx, r, "seizing process %d and its descendants", root);
+	}
+	*ret_tree = tree;
+	return 0;
+}
+
+static void await_death(struct puppet *p)
+{
+	struct context quiet = {};
+	struct trace_stop stop;
+
+	while (p->state != PUPPET_GONE && trace_wait(&quiet, p, &stop) == 0)
+		(void)trace_go(&quiet, p, PTRACE_CONT, 0); /* it dies on the way */
+}
+
+static void kill_process(struct puppet_process *process)
+{
+	if (process->n_tasks > 0)
+		(void)kill(process->pid, SIGKILL); /* ESRCH: dead already */
+	/* The leader last: it is reported only when the others have been waited for. */
+	for (size_t k = process->n_tasks; k-- > 0;)
+		await_death(process->tasks[k]);
+}
+
+static int release_process(struct context *ctx, struct puppet_process *process,
+			   enum puppet_fate fate)
+{
+	int worst = 0;
+
+	for (size_t k = 0; k < process->n_tasks; k++) {
+		struct puppet *p = process->tasks[k];
+		int r;
+
+		if (p->state != PUPPET_LOOP)
+			continue;
+		r = puppet_leave(ctx, p);
+		if (r < 0 && r != -ESRCH)
+			worst = r;
+	}
+	if (fate == FATE_KILL) {
+		kill_process(process);
+		return worst;
+	}
+	/* Sent while all are held: pending, and acted upon by the first that is let go. */
+	if (fate == FATE_STOP && process->n_tasks > 0 && !process->tasks[0]->group_stopped)
+		(void)kill(process->pid, SIGSTOP); /* ESRCH: it has died */
+	for (size_t k = 0; k < process->n_tasks; k++)
+		detach(process->tasks[k]);
+	return worst;
+}
+
+int puppet_tree_release(struct context *ctx, struct puppet_tree *tree, enum puppet_fate fate)
+{
+	int worst = 0;
+
+	/* Children first, so that a parent which is let go finds none of them held. */
+	for (size_t i = tree->n_processes; i-- > 0;) {
+		int r = release_process(ctx, &tree->processes[i], fate);
+
+		if (r < 0)
+			worst = r;
+	}
+	tree_deinit(tree);
+	return worst;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The state of a seizure under way, shared by seize.c and its helpers. Private to the layer. */
+#pragma once
+
+#include "puppet/puppet.h"
+#include "util/arena.h"
+
+struct seized {
+	pid_t pid;
+	pid_t ppid;
+	bool zombie;
+	struct puppet **tasks; /* owned, with what it points to */
+	size_t n_tasks;
+	size_t room;
+};
+
+struct seizure {
+	struct context *ctx;
+	struct arena scratch; /* for one scan; emptied again and again */
+	struct seized *processes;
+	size_t n_processes;
+	size_t room;
+	/* Children announced by ptrace events, not looked at yet. */
+	pid_t *announced;
+	size_t n_announced;
+	size_t announced_room;
+	bool changed; /* something new was found, or something died, in this pass */
+};
+
+struct seized *seizure_find(struct seizure *s, pid_t pid);
+/* Waits until each task that was attached is stopped; helps vfork parents along. */
+int seizure_await(struct seizure *s);
+/* Records a child of a seized task. */
+int seizure_announce(struct seizure *s, pid_t child);
