@@ -58,5 +58,7 @@ int rebuild_inodes_create(struct rebuild *r);
 int rebuild_inodes_send(struct rebuild *r, struct puppet *first);
 /* After the content is in place: owner, mode, seals, times. */
 int rebuild_inodes_finish(struct rebuild *r);
+/* When all is mapped: the seals that would have been in the way. */
+int rebuild_inodes_last(struct rebuild *r);
 /* Closes what is open here. Nothing is left on disk: a re-made file has no name from the start. */
 void rebuild_inodes_deinit(struct rebuild *r);

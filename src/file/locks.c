@@ -103,10 +103,10 @@ static void ask(struct call_table *t, const Coppice__FileLock *lock)
 	uint32_t index;
 
 	if (lock->kind == FLOCK)
-		index = call_add(t, "flock()", __NR_flock, CALL_IMM(lock->fd_number),
+		index = call_add(t, "flock()", SYS_flock, CALL_IMM(lock->fd_number),
 				 CALL_IMM((lock->write ? LOCK_EX : LOCK_SH) | LOCK_NB));
 	else
-		index = call_add(t, "fcntl(F_SETLK)", __NR_fcntl, CALL_IMM(lock->fd_number),
+		index = call_add(t, "fcntl(F_SETLK)", SYS_fcntl, CALL_IMM(lock->fd_number),
 				 CALL_IMM(lock->kind == OFD ? F_OFD_SETLK : F_SETLK),
 				 CALL_DATA(call_space(t, &flock, sizeof(flock))));
 	call_expect_any(t, index);
@@ -154,7 +154,7 @@ static int lock_failed(struct rebuild *r, const Coppice__FileLock *lock, int err
 		(void)err_while(r->ctx, error, "taking a lock again that is now held by %s %d",
 				holder > 0 ? "process" : "somebody else:", holder);
 	return err_while(r->ctx, error, "restoring the locks of fd %u of process %d (%s)",
-			 lock->fd_number, p->puppet->tgid, p->msg->comm);
+			 lock->fd_number, p->msg->pid[0], p->threads[0].msg->comm);
 }
 
 /* All locks of one process stand together in the image; they are taken in one table. */
@@ -166,14 +166,17 @@ static int rebuild_some(struct rebuild *r, size_t first, size_t n)
 	int result;
 
 	call_table_init(&t, r->arena);
+	/* Closing these later would drop the locks on files that are mapped as well. */
+	(void)call_add(&t, "closing mapped files", SYS_close_range,
+		       CALL_IMM(r->fd_base + REBUILD_FD_MAPPED), CALL_IMM(UINT32_MAX));
 	for (size_t i = 0; i < n; i++)
 		ask(&t, locks[i]);
-	result = puppet_run(r->ctx, p->puppet, &t);
+	result = puppet_run(r->ctx, p->threads[0].puppet, &t);
 	if (result < 0)
-		return err_while(r->ctx, result, "restoring the locks of process %d",
-				 p->puppet->tgid);
+		return err_while(r->ctx, result, "restoring the locks of process %d (%s)",
+				 p->msg->pid[0], p->threads[0].msg->comm);
 	for (size_t i = 0; i < n; i++) {
-		int64_t got = call_result(&t, (uint32_t)i);
+		int64_t got = call_result(&t, (uint32_t)i + 1);
 
 		if (got < 0)
 			return lock_failed(r, locks[i], (int)got);
