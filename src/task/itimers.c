@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The three interval timers of a process (setitimer(2), alarm(2)).
+ *
+ * What is kept is the time that remained when the tree was stopped. They are armed as the last
+ * thing before the program goes on (phase resume), so that none runs while the tree is rebuilt.
+ */
+#include <sys/syscall.h>
+#include <sys/time.h>
+
+#include "kind/task.h"
+
+enum { N_ITIMERS = 3, NS_PER_US = 1000 };
+
+static int64_t to_ns(const struct timeval *tv)
+{
+	return ((int64_t)tv->tv_sec * 1000000 + tv->tv_usec) * NS_PER_US;
+}
+
+static struct timeval to_timeval(int64_t ns)
+{
+	return (struct timeval){
+		.tv_sec = ns / NS_PER_US / 1000000,
+		.tv_usec = ns / NS_PER_US % 1000000,
+	};
+}
+
+static void ask(struct collect *c _unused_, struct collect_process *p _unused_,
+		struct call_table *t)
+{
+	for (int which = 0; which < N_ITIMERS; which++) {
+		uint32_t at = call_space(t, NULL, sizeof(struct itimerval));
+
+		call_add(t, "getitimer()", SYS_getitimer, CALL_IMM(which), CALL_DATA(at));
+	}
+}
+
+static int reply(struct collect *c, struct collect_process *p, struct call_table *t, uint32_t first)
+{
+	Coppice__Itimer *msgs = arena_new_n(c->arena, Coppice__Itimer, N_ITIMERS);
+
+	p->msg->itimers = arena_new_n(c->arena, Coppice__Itimer *, N_ITIMERS);
+	if (!msgs || !p->msg->itimers)
+		return err_oom(c->ctx);
+	for (uint32_t which = 0; which < N_ITIMERS; which++) {
+		const struct itimerval *from = call_arg_bytes(t, first + which, 1);
+
+		coppice__itimer__init(&msgs[which]);
+		msgs[which].value_ns = to_ns(&from->it_value);
+		msgs[which].interval_ns = to_ns(&from->it_interval);
+		p->msg->itimers[p->msg->n_itimers++] = &msgs[which];
+	}
+	return 0;
+}
+
+/*
+ * A periodic ITIMER_REAL that has expired stands still until its SIGALRM is taken, and reads as
+ * zero with an interval. It gets there again by expiring: the SIGALRM is pending already, so no
+ * second one is queued.
+ */
+static bool waits_for_signal(size_t which, const Coppice__Itimer *msg)
+{
+	return which == ITIMER_REAL && !msg->value_ns && msg->interval_ns;
+}
+
+static int resume(struct rebuild *r _unused_, struct rebuild_process *p, struct call_table *t)
+{
+	for (size_t which = 0; which < p->msg->n_itimers && which < N_ITIMERS; which++) {
+		const Coppice__Itimer *msg = p->msg->itimers[which];
+		struct itimerval timer = {
+			.it_value = to_timeval(msg->value_ns),
+			.it_interval = to_timeval(msg->interval_ns),
+		};
+
+		if (!msg->value_ns && !msg->interval_ns)
+			continue;
+		if (waits_for_signal(which, msg))
+			timer.it_value.tv_usec = 1;
+		call_add(t, "setitimer()", SYS_setitimer, CALL_IMM(which),
+			 CALL_DATA(call_space(t, &timer, sizeof(timer))), CALL_IMM(0));
+	}
+	return 0;
+}
+
+const struct task_aspect aspect_itimers = {
+	.name = "itimers",
+	.ask = ask,
+	.reply = reply,
+	.resume = resume,
+};
