@@ -107,12 +107,15 @@ void log_msg(struct context *ctx, enum log_level level, const char *fmt, ...)
 int fault_point(struct context *ctx, const char *what)
 {
 	struct fault *fault = &ctx->fault;
+	int r;
 
 	fault->count++;
 	if (fault->at == 0 || fault->count != fault->at)
 		return 0;
-	return err_sys(ctx, fault->error, "%s (injected fault %llu)", what,
-		       (unsigned long long)fault->at);
+	r = fault->strike(fault->data);
+	return r < 0 ? err_sys(ctx, r, "%s (injected fault %llu)", what,
+			       (unsigned long long)fault->at)
+		     : 0;
 }
 
 int cancel_point(struct context *ctx)

@@ -50,11 +50,13 @@ enum log_level {
 
 typedef void (*log_sink)(void *data, enum log_level level, const char *text);
 
-/* Where the next injected failure strikes; see test/tool/faultloop. */
+/* Where the next injected failure strikes; see test/tool/faults.c. */
 struct fault {
-	uint64_t at;	/* fail the at-th point from the start, 0: never */
+	uint64_t at;	/* strike at the at-th point from the start, 0: never */
 	uint64_t count; /* points passed so far */
-	int error;	/* the -errno to fail with */
+	/* What happens there: returns the -errno that the point fails with, or 0 to go on. */
+	int (*strike)(void *data);
+	void *data;
 };
 
 struct context {

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "target.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct progress *map_progress(void)
+{
+	int fd = open("progress", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct progress *p;
+
+	if (fd < 0 || ftruncate(fd, sizeof(*p)) < 0)
+		exit(97);
+	p = mmap(NULL, sizeof(*p), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	(void)close(fd);
+	if (p == MAP_FAILED)
+		exit(97);
+	return p;
+}
+
+static void nap(void)
+{
+	const struct timespec t = {.tv_nsec = 300000};
+
+	(void)nanosleep(&t, NULL);
+}
+
+#define EXPECT(progress, cond)                                                                     \
+	do {                                                                                       \
+		if (!(cond))                                                                       \
+			(progress)->wrong = __LINE__;                                              \
+	} while (0)
+
+/* Keeps memory, registers (through optimised arithmetic) and its own identity under watch. */
+static void *run_thread(void *data)
+{
+	static uint64_t words[4096];
+	struct progress *p = data;
+	pid_t tid = (pid_t)syscall(SYS_gettid);
+	uint64_t sum = 0;
+
+	for (uint64_t n = 1;; n++) {
+		uint64_t check = 0;
+
+		sum += n - words[n % 4096];
+		words[n % 4096] = n;
+		for (size_t i = 0; i < 4096; i++)
+			check += words[i];
+		EXPECT(p, check == sum);
+		EXPECT(p, tid == (pid_t)syscall(SYS_gettid));
+		p->thread = n;
+		nap();
+	}
+	return NULL;
+}
+
+static void run_child(struct progress *p, int in)
+{
+	uint64_t last = 0;
+	uint64_t n;
+	ssize_t got;
+
+	while ((got = read(in, &n, sizeof(n))) == sizeof(n)) {
+		EXPECT(p, n == last + 1);
+		last = n;
+		p->child = n;
+	}
+	EXPECT(p, got != 0); /* the parent never closes it */
+	_exit(96);
+}
+
+static void run_tree(void)
+{
+	struct progress *p = map_progress();
+	pid_t self = getpid();
+	pthread_t thread;
+	pid_t child;
+	int ends[2];
+
+	if (pipe(ends) < 0)
+		_exit(95);
+	child = fork();
+	if (child == 0) {
+		(void)close(ends[1]);
+		run_child(p, ends[0]);
+	}
+	(void)close(ends[0]);
+	p->child_pid = child;
+	if (child < 0 || pthread_create(&thread, NULL, run_thread, p) != 0)
+		_exit(95);
+	for (uint64_t n = 1;; n++) {
+		EXPECT(p, write(ends[1], &n, sizeof(n)) == sizeof(n));
+		EXPECT(p, getpid() == self);
+		p->main = n;
+		nap();
+	}
+}
+
+void target_start(struct target *target)
+{
+	(void)unlink("progress");
+	target->progress = map_progress();
+	target->pid = fork();
+	if (target->pid == 0) {
+		(void)setsid();
+		(void)close_range(3, ~0U, 0);
+		for (int i = 0; i < 3; i++) {
+			(void)close(i);
+			(void)open("/dev/null", O_RDWR);
+		}
+		run_tree();
+	}
+	if (target->pid < 0 || !target_goes_on(target))
+		exit(97);
+}
+
+static bool is_alive(pid_t pid)
+{
+	char path[32];
+	char text[256];
+	ssize_t n;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, text, sizeof(text) - 1);
+	(void)close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return n > 0 && !strstr(text, ") Z ");
+}
+
+bool target_goes_on(const struct target *target)
+{
+	struct progress *p = target->progress;
+	uint64_t main = p->main;
+	uint64_t thread = p->thread;
+	uint64_t child = p->child;
+
+	while (p->main < main + 2 || p->thread < thread + 2 || p->child < child + 2) {
+		if (p->wrong || !is_alive(target->pid) ||
+		    (p->child_pid > 0 && !is_alive(p->child_pid)))
+			return false;
+		nap();
+	}
+	return p->wrong == 0;
+}
+
+bool target_is_gone(const struct target *target)
+{
+	target_reap();
+	return kill(target->pid, 0) < 0 && errno == ESRCH &&
+	       kill(target->progress->child_pid, 0) < 0 && errno == ESRCH;
+}
+
+void target_reap(void)
+{
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+}
+
+void target_kill(const struct target *target)
+{
+	(void)kill(target->pid, SIGKILL);
+	(void)kill(target->progress->child_pid, SIGKILL);
+	while (!target_is_gone(target))
+		nap();
+}
+
+static int as_init(int (*function)(void), const char *scratch)
+{
+	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("proc", "/proc", "proc", 0, NULL) < 0 || chdir(scratch) < 0)
+		return 97;
+	return function();
+}
+
+static void remove_tree(const char *path)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)execl("/bin/rm", "rm", "-rf", path, NULL);
+		_exit(1);
+	}
+	(void)waitpid(pid, NULL, 0);
+}
+
+int target_in_namespace(int (*function)(void))
+{
+	char scratch[] = "/tmp/coppice-tool-XXXXXX";
+	int status;
+	pid_t init;
+
+	if (!mkdtemp(scratch))
+		return 97;
+	init = (pid_t)syscall(SYS_clone, CLONE_NEWPID | CLONE_NEWNS | SIGCHLD, 0, 0, 0, 0);
+	if (init == 0) {
+		status = as_init(function, scratch);
+		(void)fflush(NULL);
+		_exit(status);
+	}
+	if (init < 0 || waitpid(init, &status, 0) < 0)
+		status = 97 << 8;
+	remove_tree(scratch);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
