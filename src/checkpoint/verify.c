@@ -13,6 +13,7 @@
 #include "checkpoint/collect.h"
 #include "image/diff.h"
 #include "image/text.h"
+#include "image/walk.h"
 #include "util/cleanup.h"
 
 struct verify {
