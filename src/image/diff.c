@@ -89,18 +89,23 @@ static bool bytes_text(struct strbuf *out, const struct difference *d)
 	return true;
 }
 
+static bool ignored(const struct comparison *c, const struct difference *d)
+{
+	return c->diff->ignore && c->diff->ignore(c->diff->data, d);
+}
+
 static int report(struct comparison *c, const struct walk_path *path, const void *a, const void *b)
 {
 	_cleanup_strbuf_ struct strbuf text = {0};
 	struct difference d = {.path = path, .a = a, .b = b};
 	char where[WALK_PATH_MAX];
 
-	if (c->diff->ignore && c->diff->ignore(c->diff->data, &d))
+	if (ignored(c, &d))
 		return 0;
 	c->count++;
 	if (!c->diff->found)
 		return 0;
-	text_path(path, where, sizeof(where));
+	walk_path_format(path, where, sizeof(where));
 	strbuf_printf(&text, "%s: ", where);
 	if (!bytes_text(&text, &d)) {
 		side_text(&text, path->field, a);
@@ -158,10 +163,17 @@ static int compare_field(struct comparison *c, const struct walk_path *up,
 			 const ProtobufCMessage *b)
 {
 	struct walk_path path = {.up = up, .field = field, .index = WALK_NO_INDEX};
-	size_t tail = equal_tail(field, a, b);
-	size_t n_a = walk_count(a, field) - tail;
-	size_t n_b = walk_count(b, field) - tail;
+	const struct difference whole = {.path = &path};
+	size_t tail;
+	size_t n_a;
+	size_t n_b;
 
+	if ((field->label == PROTOBUF_C_LABEL_REPEATED || walk_is_message(field)) &&
+	    ignored(c, &whole))
+		return 0;
+	tail = equal_tail(field, a, b);
+	n_a = walk_count(a, field) - tail;
+	n_b = walk_count(b, field) - tail;
 	for (size_t i = 0; i < MAX(n_a, n_b); i++) {
 		int r;
 

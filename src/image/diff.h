@@ -20,8 +20,10 @@ struct difference {
 
 struct diff {
 	/*
-	 * True: this difference does not count. Called for differences alone, so that it may be
-	 * slow; text_path_matches helps. @d->text is not set yet. May be NULL.
+	 * True: this difference does not count. Asked for differences alone: first about the list
+	 * or message that differs (a and b are NULL, and so is the path's index), then about each
+	 * value in it, so that a long list can be passed over at once. @d->text is not set yet.
+	 * May be NULL.
 	 */
 	bool (*ignore)(void *data, const struct difference *d);
 	/* Called for each one that counts. A result other than 0 ends the comparison. May be NULL.

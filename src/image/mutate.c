@@ -19,7 +19,7 @@ static int visit_changed(const struct mutation *m, const struct walk_path *path)
 {
 	char where[WALK_PATH_MAX];
 
-	text_path(path, where, sizeof(where));
+	walk_path_format(path, where, sizeof(where));
 	return m->visit(m->data, where);
 }
 

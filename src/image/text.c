@@ -3,55 +3,12 @@
 
 #include <inttypes.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "image/walk.h"
 #include "util/macro.h"
 #include "util/strbuf.h"
 
 enum { LINE_BYTES = 16 }; /* of a byte string in text_line */
-
-/* ---- paths ---------------------------------------------------------------------------------- */
-
-static void path_add(const struct walk_path *path, bool any_index, struct strbuf *out)
-{
-	if (!path)
-		return;
-	path_add(path->up, any_index, out);
-	if (path->up)
-		strbuf_puts(out, ".");
-	strbuf_puts(out, path->field->name);
-	if (any_index && path->field->label == PROTOBUF_C_LABEL_REPEATED)
-		strbuf_puts(out, "[]");
-	else if (path->index != WALK_NO_INDEX)
-		strbuf_printf(out, "[%zu]", path->index);
-}
-
-void text_path(const struct walk_path *path, char *buf, size_t size)
-{
-	_cleanup_strbuf_ struct strbuf sb = {0};
-	const char *text;
-
-	path_add(path, false, &sb);
-	text = strbuf_text(&sb);
-	(void)snprintf(buf, size, "%s", text ? text : "(out of memory)");
-}
-
-bool text_path_matches(const struct walk_path *path, const char *pattern)
-{
-	_cleanup_strbuf_ struct strbuf sb = {0};
-	size_t len = strlen(pattern);
-	const char *text;
-
-	path_add(path, true, &sb);
-	text = strbuf_text(&sb);
-	if (!text)
-		return false;
-	if (len >= 2 && strcmp(pattern + len - 2, ".*") == 0)
-		return strncmp(text, pattern, len - 1) == 0;
-	return strcmp(text, pattern) == 0;
-}
 
 /* ---- strings -------------------------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Paths and values of messages as text. Strings in an image may hold any bytes: whatever could
+ * Values of messages as text. Strings in an image may hold any bytes: whatever could
  * move a terminal's cursor or is no UTF-8 is written as an escape.
  */
 #pragma once
@@ -11,16 +11,6 @@
 #include <protobuf-c/protobuf-c.h>
 
 struct strbuf;
-struct walk_path;
-
-/* "processes[3].threads[0].creds.uid" */
-void text_path(const struct walk_path *path, char *buf, size_t size);
-/*
- * Does the path match a pattern such as "processes[].threads[].sched.runtime_ns"? "[]" stands
- * for any index, and at the end for a list as a whole too. A pattern that ends in ".*" matches
- * everything below.
- */
-bool text_path_matches(const struct walk_path *path, const char *pattern);
 
 /* In double quotes; bytes that cannot be shown as \x7f. */
 void text_quote(struct strbuf *out, const char *s);

@@ -94,7 +94,7 @@ static int refuse_unknown(void *data, const struct walk_path *path, const Protob
 
 		if (number >= IMAGE_FIELD_OPTIONAL)
 			continue;
-		text_path(path, where, sizeof(where));
+		walk_path_format(path, where, sizeof(where));
 		r = err_msg(ctx, -EOPNOTSUPP,
 			    "%s%s%s has field %u, which this coppice does not know",
 			    msg->descriptor->short_name, path ? " " : "", where, number);

@@ -91,7 +91,7 @@ static int check_reference(const struct validation *v, const struct walk_path *p
 
 	if (id <= n && (id > 0 || !ref->required))
 		return 0;
-	text_path(path, where, sizeof(where));
+	walk_path_format(path, where, sizeof(where));
 	return invalid(v, "%s%s%s: %u is none of the %zu %s", where, path ? "." : "", ref->field,
 		       id, n, ref->list);
 }
@@ -110,7 +110,7 @@ static int check_enums(const struct validation *v, const struct walk_path *path,
 
 			if (text_enum(field, value))
 				continue;
-			text_path(path, where, sizeof(where));
+			walk_path_format(path, where, sizeof(where));
 			return invalid(v, "%s%s%s: %d is not known", where, path ? "." : "",
 				       field->name, *(const int *)value);
 		}

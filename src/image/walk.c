@@ -2,7 +2,10 @@
 #include "image/walk.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "util/macro.h"
 
 /* The schema keeps to proto3 fields without `optional`, so that no has_ member exists. */
 size_t walk_count(const ProtobufCMessage *msg, const ProtobufCFieldDescriptor *field)
@@ -98,6 +101,62 @@ bool walk_leaf_is_zero(const ProtobufCFieldDescriptor *field, const void *value)
 	if (field->type == PROTOBUF_C_TYPE_BYTES)
 		return ((const ProtobufCBinaryData *)value)->len == 0;
 	return memcmp(value, &zero, walk_size(field)) == 0;
+}
+
+/* The length that the whole path has, as snprintf counts. */
+static size_t path_put(const struct walk_path *path, char *buf, size_t size)
+{
+	size_t at = path->up ? path_put(path->up, buf, size) : 0;
+	const char *dot = path->up ? "." : "";
+	char *rest = buf + MIN(at, size);
+	size_t room = size - MIN(at, size);
+	int n;
+
+	if (path->index == WALK_NO_INDEX)
+		n = snprintf(rest, room, "%s%s", dot, path->field->name);
+	else
+		n = snprintf(rest, room, "%s%s[%zu]", dot, path->field->name, path->index);
+	return at + (size_t)MAX(n, 0);
+}
+
+void walk_path_format(const struct walk_path *path, char *buf, size_t size)
+{
+	assert(size > 0);
+	buf[0] = '\0';
+	if (path)
+		(void)path_put(path, buf, size);
+}
+
+static bool is_end(const char *pattern)
+{
+	return *pattern == '\0' || strcmp(pattern, ".*") == 0;
+}
+
+/* What is left of the pattern behind the path, NULL: they differ. */
+static const char *path_match(const struct walk_path *path, const char *pattern)
+{
+	size_t len = strlen(path->field->name);
+
+	if (path->up) {
+		pattern = path_match(path->up, pattern);
+		if (!pattern || strcmp(pattern, ".*") == 0)
+			return pattern;
+		if (*pattern++ != '.')
+			return NULL;
+	}
+	if (strncmp(pattern, path->field->name, len) != 0)
+		return NULL;
+	pattern += len;
+	if (path->field->label != PROTOBUF_C_LABEL_REPEATED || is_end(pattern))
+		return pattern;
+	return strncmp(pattern, "[]", 2) == 0 ? pattern + 2 : NULL;
+}
+
+bool walk_path_matches(const struct walk_path *path, const char *pattern)
+{
+	const char *rest = path_match(path, pattern);
+
+	return rest && is_end(rest);
 }
 
 int walk_messages(const ProtobufCMessage *msg, const struct walk_path *path, walk_visit visit,

@@ -40,6 +40,15 @@ bool walk_leaf_equal(const ProtobufCFieldDescriptor *field, const void *a, const
 /* Zero, "", no bytes: what proto3 does not write. */
 bool walk_leaf_is_zero(const ProtobufCFieldDescriptor *field, const void *value);
 
+/* "processes[3].threads[0].creds.uid"; cut short where @buf is. */
+void walk_path_format(const struct walk_path *path, char *buf, size_t size);
+/*
+ * Does the path match a pattern such as "processes[].threads[].sched.runtime_ns"? "[]" stands
+ * for any index; the last one may be left out. A pattern that ends in ".*" matches what it
+ * begins with and everything below.
+ */
+bool walk_path_matches(const struct walk_path *path, const char *pattern);
+
 typedef int (*walk_visit)(void *data, const struct walk_path *path, const ProtobufCMessage *msg);
 
 /*
