@@ -182,7 +182,7 @@ void text_leaf(struct strbuf *out, const ProtobufCFieldDescriptor *field, const 
 	}
 }
 
-static void line_field(struct strbuf *out, const ProtobufCMessage *msg,
+static void line_field(struct strbuf *out, size_t start, const ProtobufCMessage *msg,
 		       const ProtobufCFieldDescriptor *field)
 {
 	size_t n = walk_count(msg, field);
@@ -192,7 +192,7 @@ static void line_field(struct strbuf *out, const ProtobufCMessage *msg,
 	if (field->label != PROTOBUF_C_LABEL_REPEATED &&
 	    walk_leaf_is_zero(field, walk_value(msg, field, 0)))
 		return;
-	strbuf_printf(out, "%s%s=", out->len > 0 ? " " : "", field->name);
+	strbuf_printf(out, "%s%s=", out->len > start ? " " : "", field->name);
 	for (size_t i = 0; i < n; i++) {
 		if (i > 0)
 			strbuf_puts(out, ",");
@@ -202,10 +202,12 @@ static void line_field(struct strbuf *out, const ProtobufCMessage *msg,
 
 void text_line(struct strbuf *out, const ProtobufCMessage *msg)
 {
+	size_t start = out->len;
+
 	for (unsigned int f = 0; f < msg->descriptor->n_fields; f++) {
 		const ProtobufCFieldDescriptor *field = &msg->descriptor->fields[f];
 
 		if (!walk_is_message(field))
-			line_field(out, msg, field);
+			line_field(out, start, msg, field);
 	}
 }
