@@ -12,7 +12,6 @@
 
 #include "checkpoint/collect.h"
 #include "image/diff.h"
-#include "image/text.h"
 #include "image/walk.h"
 #include "util/cleanup.h"
 
@@ -24,7 +23,7 @@ struct verify {
 	char first[ERR_TEXT];
 };
 
-/* Field paths (text_path_matches) in which the restored tree may differ from the image. */
+/* Field paths (walk_path_matches) in which the restored tree may differ from the image. */
 static const struct {
 	const char *path;
 	const char *reason;
@@ -63,10 +62,10 @@ static bool may_differ(void *data, const struct difference *d)
 	const struct verify *v = data;
 
 	for (size_t i = 0; i < ARRAY_SIZE(unpreservable); i++)
-		if (text_path_matches(d->path, unpreservable[i].path))
+		if (walk_path_matches(d->path, unpreservable[i].path))
 			return true;
 	for (size_t i = 0; i < ARRAY_SIZE(of_new_inodes); i++)
-		if (text_path_matches(d->path, of_new_inodes[i]) && is_new_inode(v, d->path))
+		if (walk_path_matches(d->path, of_new_inodes[i]) && is_new_inode(v, d->path))
 			return true;
 	return false;
 }
