@@ -193,12 +193,6 @@ static int last_thread(struct rebuild *r _unused_, struct rebuild_thread *th, st
 	return 0;
 }
 
-static int last_thread_direct(struct rebuild *r _unused_, struct rebuild_thread *th)
-{
-	th->puppet->sigmask = th->msg->sigmask;
-	return 0;
-}
-
 const struct task_aspect aspect_signals = {
 	.name = "signals",
 	.collect_thread = collect_thread,
@@ -209,5 +203,4 @@ const struct task_aspect aspect_signals = {
 	.install_thread = install_thread,
 	.last = last,
 	.last_thread = last_thread,
-	.last_thread_direct = last_thread_direct,
 };

@@ -16,6 +16,7 @@
 #include <sys/uio.h>
 #include <sys/user.h>
 
+#include "puppet/arch-xstate.h"
 #include "util/context.h"
 #include "util/macro.h"
 
@@ -75,8 +76,14 @@ int arch_get_xstate(struct context *ctx, pid_t tid, void *buf, size_t room)
 
 int arch_set_xstate(struct context *ctx, pid_t tid, const void *buf, size_t len)
 {
+	unsigned char whole[ARCH_XSTATE_MAX] = {0};
 	struct iovec iov = {(void *)buf, len};
 
+	/* The kernel takes no less than everything; what the block lacks is in its initial state. */
+	if (len < arch_xstate_size() && arch_xstate_size() <= sizeof(whole)) {
+		memcpy(whole, buf, len);
+		iov = (struct iovec){whole, arch_xstate_size()};
+	}
 	if (ptrace(PTRACE_SETREGSET, tid, NT_X86_XSTATE, &iov) < 0)
 		return err_sys(ctx, -errno, "ptrace(PTRACE_SETREGSET, %d, NT_X86_XSTATE)", tid);
 	return 0;
