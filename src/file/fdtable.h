@@ -22,7 +22,10 @@ int rebuild_files_check(struct rebuild *r);
 int rebuild_files_create(struct rebuild *r);
 /* Sends the descriptors of one table into the process that owns it (rebuild_process.owns_files). */
 int rebuild_files_install(struct rebuild *r, struct rebuild_process *p);
-/* When all processes have their descriptors: owners (F_SETOWN), locks. */
+/*
+ * When all processes have their descriptors and their memory: owners (F_SETOWN), status flags, late
+ * seals, locks. Closes the coordinator's copies and, in processes with locks, those of mapped files.
+ */
 int rebuild_files_last(struct rebuild *r);
-/* Closes the coordinator's copies: the processes hold their own. */
+/* Closes what is still open here; may be called more than once. */
 void rebuild_files_deinit(struct rebuild *r);

@@ -16,6 +16,7 @@
 #include "file/locks.h"
 #include "file/open.h"
 #include "file/owner.h"
+#include "file/pipes.h"
 #include "file/place.h"
 #include "file/state.h"
 #include "util/cleanup.h"
@@ -165,11 +166,16 @@ int rebuild_files_last(struct rebuild *r)
 			return while_restoring(r, result, r->files[i].msg);
 	}
 	result = rebuild_inodes_last(r);
-	return result < 0 ? result : locks_rebuild(r);
+	if (result >= 0)
+		result = locks_rebuild(r);
+	/* An end of a pipe that we kept would hide from a process that it is alone. */
+	rebuild_files_deinit(r);
+	return result;
 }
 
 void rebuild_files_deinit(struct rebuild *r)
 {
+	pipes_rebuild_deinit(r);
 	for (size_t i = 0; i < r->n_files; i++) {
 		close_guard(&r->files[i].fd);
 		r->files[i].fd = -EBADF;

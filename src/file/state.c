@@ -13,6 +13,7 @@ struct collect_files *collect_files_get(struct collect *c)
 	chains_init(&files->inodes, c->arena);
 	chains_init(&files->mappings, c->arena);
 	chains_init(&files->buckets, c->arena);
+	chains_init(&files->pipes, c->arena);
 	c->files = files;
 	return files;
 }

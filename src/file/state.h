@@ -46,7 +46,11 @@ struct collect_files {
 	struct chains buckets;	  /* struct file_node: roots of kcmp trees */
 	struct file_node **nodes; /* every description, in order of first reference */
 	size_t n_nodes;
+	struct chains pipes; /* struct pipe_node; see pipes.c */
 	uint32_t n_pipes;
+	ino_t *ancestor_pipes; /* inodes of what the tree's ancestors have open, sorted */
+	size_t n_ancestor_pipes;
+	bool ancestors_read;
 	dev_t shm_dev; /* the kernel's own tmpfs (memfds, shared memory); 0: not asked yet */
 };
 

@@ -28,7 +28,8 @@ struct file_kind {
 	Coppice__File__KindCase which;
 
 	bool (*matches)(const struct file_probe *probe);
-	/* Fills @file's member; called once per open file description. */
+	/* Fills @file's member; called once per open file description. @probe and @file live as long
+	 * as the collection; probe->fd does not. */
 	int (*collect)(struct collect *c, const struct file_probe *probe, Coppice__File *file);
 	/* After all descriptors are known (pipe ends, locks): what needs the others. */
 	int (*collect_late)(struct collect *c, const struct file_probe *probe, Coppice__File *file);
