@@ -77,23 +77,32 @@ size_t arch_boot_build(void *buf, const struct arch_regs *home, const struct arc
 
 /* ---- the borrowed loop ------------------------------------------------------------------- */
 
-/* Registers of a task that is to call the code at @ip with one argument on the stack ending at
- * @sp; segment bases and the like as in @home. */
+/*
+ * Registers of a task that is to go on at @ip with @argument in the register of a function's first;
+ * everything else, the stack pointer too, as in @home.
+ */
 void arch_enter_regs(struct arch_regs *ret_regs, const struct arch_regs *home, uint64_t ip,
-		     uint64_t argument, uint64_t sp);
+		     uint64_t argument);
+
+/* What becomes of an interrupted system call if a handler runs before the task is home. */
+enum arch_call {
+	ARCH_CALL_NONE,	      /* there is none, or it is called again in any case */
+	ARCH_CALL_SA_RESTART, /* called again if the action has SA_RESTART, else EINTR */
+	ARCH_CALL_EINTR,      /* EINTR */
+};
 
 /*
  * A frame from which rt_sigreturn makes the task itself again (@home with the restart that the
  * kernel can no longer do, @xstate, @sigmask; the alternate stack is left alone). To be placed at
  * @at. An interrupted system call is called again, unless what the eintr_ fields say is put
- * into the frame: then it returns EINTR, as it must if a handler is going to run first.
+ * into the frame.
  */
 enum { ARCH_FRAME_MAX = 14 * 1024 };
 struct arch_frame {
 	size_t len;
-	uint64_t sp;	/* the stack pointer with which rt_sigreturn is to be called */
-	bool in_call;	/* a system call was interrupted: the frame calls it again */
-	uint32_t ip_at; /* offsets in the frame, and what to put there for EINTR instead */
+	uint64_t sp; /* the stack pointer with which rt_sigreturn is to be called */
+	enum arch_call call;
+	uint32_t ip_at; /* offsets in the frame, and what to put there for EINTR */
 	uint32_t result_at;
 	uint64_t eintr_ip;
 	uint64_t eintr_result;

@@ -147,6 +147,20 @@ int boot_end(struct context *ctx, struct boot *b)
 	return r < 0 ? r : wipe(ctx, b);
 }
 
+int boot_end_after(struct context *ctx, struct boot *b, int r)
+{
+	struct err first;
+
+	if (r >= 0)
+		return boot_end(ctx, b);
+	if (r == -ESRCH)
+		return r;
+	first = ctx->err;
+	(void)boot_end(ctx, b); /* if this fails, detaching brings it home */
+	ctx->err = first;
+	return r;
+}
+
 int boot_leave_for(struct context *ctx, struct boot *b, const struct arch_regs *regs)
 {
 	int r;

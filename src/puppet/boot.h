@@ -27,5 +27,7 @@ int64_t boot_must(struct context *ctx, struct boot *b, const char *what, uint64_
 		  const uint64_t arg[6]);
 /* Ends the session: the task is parked again, with its own registers and signal mask. */
 int boot_end(struct context *ctx, struct boot *b);
+/* The same after @r: an error is kept and returned, and the task still gets home if it lives. */
+int boot_end_after(struct context *ctx, struct boot *b, int r);
 /* Ends the session: the task goes on with other registers, all signals blocked. */
 int boot_leave_for(struct context *ctx, struct boot *b, const struct arch_regs *regs);

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "puppet/blob.h"
 #include "puppet/boot.h"
 #include "puppet/loop.h"
 #include "puppet/ring.h"
@@ -36,7 +37,7 @@ static int area_failed(struct context *ctx, struct puppet *p, int r)
 static int area_map(struct context *ctx, struct boot *b, uint32_t slots)
 {
 	struct puppet_area *area = b->p->area;
-	uint64_t code = ALIGN_UP(loop_code_len(), (uint64_t)PAGE);
+	uint64_t code = ALIGN_UP((uint64_t)stub_blob_len, (uint64_t)PAGE);
 	uint64_t size = code + (uint64_t)slots * SLOT_SIZE;
 	int64_t base, r;
 
@@ -63,7 +64,7 @@ static int area_map(struct context *ctx, struct boot *b, uint32_t slots)
 	area->reserve = LOOP_RESERVE;
 	area->slots_used = 0;
 	area->mapped = true;
-	return loop_write_code(ctx, b->p);
+	return puppet_write(ctx, b->p, area->base, stub_blob, stub_blob_len);
 }
 
 /* Takes what area_map has made away again. */
@@ -120,21 +121,19 @@ static int enter_first(struct context *ctx, struct puppet *p, uint32_t slots)
 	if (r == 0) {
 		r = loop_connect(ctx, &b);
 		if (r > 0)
-			return loop_enter(ctx, &b);
+			r = loop_enter(ctx, &b);
+		if (r == 0 && p->area->looping)
+			return 0;
 		if (r < 0)
 			slot_give(p);
 	}
-	if (r < 0 && r != -ESRCH)
-		(void)area_unmap(ctx, &b); /* the first error is the one to tell */
-	if (r < 0) {
-		/* Home in any case; if that fails too, detaching does the rest. */
+	if (r < 0 && r != -ESRCH) {
 		struct err first = ctx->err;
 
-		(void)boot_end(ctx, &b);
+		(void)area_unmap(ctx, &b); /* the first error is the one to tell */
 		ctx->err = first;
-		return r;
 	}
-	return boot_end(ctx, &b);
+	return boot_end_after(ctx, &b, r);
 }
 
 int borrow_enter(struct context *ctx, struct puppet *p, uint32_t slots)
@@ -157,30 +156,30 @@ static int leave_last(struct context *ctx, struct puppet *p)
 	struct boot b;
 	int r;
 
-	r = boot_begin(ctx, p, &undo, &b);
+	r = loop_undo(ctx, p, &undo.fds);
+	if (r == 0)
+		r = boot_begin(ctx, p, &undo, &b);
 	if (r < 0)
 		return r;
 	r = loop_disconnect(ctx, &b);
 	if (r == 0)
 		r = area_unmap(ctx, &b);
-	if (r == -ESRCH)
-		return r;
-	/* Home comes first, whatever is left behind. */
-	return r < 0 ? (void)boot_end(ctx, &b), r : boot_end(ctx, &b);
+	return boot_end_after(ctx, &b, r);
 }
 
 int borrow_leave(struct context *ctx, struct puppet *p)
 {
+	bool looping = p->area->looping == p;
 	int r = 0;
 
 	assert(p->state == PUPPET_LOOP);
 	slot_give(p);
-	if (p->area->looping == p)
+	if (looping)
 		r = loop_park(ctx, p);
 	if (r == 0 && p->area->users == 0)
 		r = leave_last(ctx, p);
-	else if (r == 0 && p->area->looping == p)
-		r = loop_leave(ctx, p);
+	else if (r == 0 && looping)
+		r = loop_home(ctx, p);
 	if (p->state != PUPPET_GONE)
 		p->state = PUPPET_STOPPED;
 	return r;

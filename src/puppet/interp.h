@@ -24,6 +24,7 @@ enum interp_entry {
 	INTERP_ENTRY_BORROWED = 16, /* loop over a socket; leaves through rt_sigreturn */
 	INTERP_ENTRY_SYSCALL = 32,  /* one system call instruction, then a breakpoint */
 	INTERP_ENTRY_BREAK = 48,    /* a breakpoint: where a new stub starts */
+	INTERP_ENTRY_HOME = 64,	    /* the borrowed loop's way out, at once */
 };
 
 /* How a made puppet says that its table is done. */

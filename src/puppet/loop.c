@@ -1,49 +1,271 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Into the borrowed loop and out of it.
+ *
+ * One task of a process waits at a socket pair's far end, whose near end the coordinator has. The
+ * others, when they are to run a table, visit: they run the one in their slot, answer at the same
+ * socket, and wait there, without reading, until they are fetched. In either case the coordinator's
+ * death is the end of the stream, after which the task goes home through rt_sigreturn.
+ *
+ * What a coordinator that is killed between two steps leaves behind:
+ *
+ *	in:  1. frame and door are written to the slot .. the task is where it was (home, boot code)
+ *	     2. registers: the loop's entry ............. blocks signals, sees the end, goes home
+ *	     3. all signals blocked (visitors) .......... the same
+ *	     4. it runs
+ *	out: 1. interrupted in its wait, parked ......... the wait is taken up again, sees the end
+ *	     2. registers: the way home ................. goes home
+ *	     3. its own signal mask ..................... blocks signals again, goes home; a handler
+ *							  that runs before has the task's own stack
+ *	     4. its own registers ....................... the task is itself
+ *
+ * The frame cannot carry the kernel's restart of an interrupted system call, nor its restart block:
+ * such a call is called again from its start, a relative timeout with it, or returns EINTR if a
+ * handler waits to run (stub/borrowed.c).
+ */
 #include "puppet/loop.h"
 
-#include "util/context.h"
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
 
-uint64_t loop_code_len(void)
+#include "kernel/sys.h"
+#include "puppet/interp.h"
+#include "puppet/ring.h"
+#include "puppet/stub/door.h"
+#include "puppet/trace.h"
+#include "util/cleanup.h"
+#include "util/context.h"
+#include "util/macro.h"
+
+/* How long to wait for an answer before looking what else may have happened to the task. */
+enum { ANSWER_US = 20000 };
+
+static puppet_addr door_address(const struct puppet_area *area, uint32_t slot)
 {
-	return 4096;
+	puppet_addr end = area_slot(area, slot) + area->slot_size;
+
+	return end - LOOP_STACK - sizeof(struct borrowed_door);
 }
 
-int loop_write_code(struct context *ctx, struct puppet *p)
+/* The task's own pidfd, from which its descriptors can be had even if its leader is dead. */
+static int open_pidfd(struct puppet *p)
 {
-	(void)ctx;
-	(void)p;
-	return 0;
+	enum { THREAD = O_EXCL }; /* PIDFD_THREAD, 6.9 */
+	int fd = sys_pidfd_open(p->tid, p->tid == p->tgid ? 0 : THREAD);
+
+	return fd == -EINVAL ? sys_pidfd_open(p->tgid, 0) : fd;
+}
+
+/* Fetches our end of the pair, and sets it up. */
+static int take_socket(struct puppet *p, int far)
+{
+	struct timeval patience = {.tv_usec = ANSWER_US};
+	_cleanup_close_ int pidfd = open_pidfd(p);
+	int fd;
+
+	if (pidfd < 0)
+		return pidfd;
+	fd = sys_pidfd_getfd(pidfd, far);
+	if (fd < 0)
+		return fd;
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0) {
+		int r = -errno;
+
+		(void)close(fd); /* r is the error to tell */
+		return r;
+	}
+	return fd;
+}
+
+/* The two numbers lie at the start of the slot, where no table is yet. */
+static int write_fds(struct context *ctx, struct puppet *p, int first, int second)
+{
+	const int32_t fds[2] = {first, second};
+
+	return puppet_write(ctx, p, area_slot(p->area, p->slot), fds, sizeof(fds));
+}
+
+/* Closes one of the program's descriptors; from here on it is not undone any more. */
+static int close_far(struct context *ctx, struct boot *b, int fd, int still)
+{
+	int64_t r = write_fds(ctx, b->p, -1, still);
+
+	if (r == 0)
+		r = boot_must(ctx, b, "close", SYS_close, (uint64_t[6]){(uint64_t)fd});
+	return r < 0 ? (int)r : 0;
+}
+
+static int forget_fds(struct context *ctx, struct boot *b)
+{
+	b->undo.fds = 0;
+	return boot_update(ctx, b);
 }
 
 int loop_connect(struct context *ctx, struct boot *b)
 {
-	(void)ctx;
-	(void)b;
-	return 0;
+	struct puppet *p = b->p;
+	puppet_addr at = area_slot(p->area, p->slot);
+	int32_t fds[2];
+	int64_t result;
+	int r, near;
+
+	r = write_fds(ctx, p, -1, -1);
+	b->undo.fds = at;
+	if (r == 0)
+		r = boot_update(ctx, b);
+	if (r == 0)
+		r = boot_call(ctx, b, SYS_socketpair,
+			      (uint64_t[6]){AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, at},
+			      &result);
+	if (r < 0)
+		return r;
+	if (result < 0) {
+		log_info(ctx, "process %d: no socket pair (%s): calls go one by one", p->tgid,
+			 err_name((int)result));
+		return forget_fds(ctx, b);
+	}
+	r = puppet_read(ctx, p, at, fds, sizeof(fds));
+	if (r < 0)
+		return r;
+	near = take_socket(p, fds[0]);
+	r = close_far(ctx, b, fds[0], fds[1]);
+	if (near >= 0 && r == 0) {
+		p->area->socket = near;
+		p->area->far_socket = fds[1];
+		return 1;
+	}
+	if (near >= 0)
+		(void)close(near); /* r is the error to tell */
+	else
+		log_info(ctx, "process %d: pidfd_getfd: %s: calls go one by one", p->tgid,
+			 err_name(near));
+	if (r == 0)
+		r = close_far(ctx, b, fds[1], -1);
+	return r < 0 ? r : forget_fds(ctx, b);
+}
+
+int loop_undo(struct context *ctx, struct puppet *p, uint64_t *ret_fds)
+{
+	*ret_fds = 0;
+	if (p->area->far_socket < 0)
+		return 0;
+	*ret_fds = area_slot(p->area, p->slot);
+	return write_fds(ctx, p, -1, p->area->far_socket);
 }
 
 int loop_disconnect(struct context *ctx, struct boot *b)
 {
-	(void)ctx;
-	(void)b;
-	return 0;
+	struct puppet_area *area = b->p->area;
+	int r;
+
+	if (area->far_socket < 0)
+		return 0;
+	r = close_far(ctx, b, area->far_socket, -1);
+	(void)close(area->socket); /* nothing is in flight any more */
+	area->socket = -EBADF;
+	area->far_socket = -EBADF;
+	return r;
+}
+
+/* Writes frame and door into the task's slot; then the task may be sent to the loop's entry. */
+static int furnish(struct context *ctx, struct puppet *p, enum door_kind kind)
+{
+	const struct puppet_area *area = p->area;
+	puppet_addr door_at = door_address(area, p->slot);
+	puppet_addr frame_at = ALIGN_UP(area_slot(area, p->slot) + area->slot_size - area->reserve,
+					(puppet_addr)64);
+	unsigned char frame_bytes[ARCH_FRAME_MAX];
+	unsigned char xstate[ARCH_FRAME_MAX];
+	struct arch_frame frame;
+	struct borrowed_door door = {
+		.stack = door_at + sizeof(door) + LOOP_STACK,
+		.signals = ~UINT64_C(0),
+		.slot = area_slot(area, p->slot),
+		.socket = area->far_socket,
+		.number = p->slot,
+		.kind = kind,
+		.filtered = p->filtered,
+		.sigmask = p->sigmask,
+	};
+	int len, r;
+
+	len = arch_get_xstate(ctx, p->tid, xstate, sizeof(xstate));
+	if (len < 0)
+		return len;
+	r = arch_frame_build(ctx, frame_bytes, door_at - frame_at, frame_at, &p->regs, xstate,
+			     (size_t)len, p->sigmask, &frame);
+	if (r == 0)
+		r = puppet_write(ctx, p, frame_at, frame_bytes, frame.len);
+	if (r < 0)
+		return r;
+	door.frame = frame.sp;
+	door.call = (uint32_t)frame.call;
+	door.ip_at = frame_at + frame.ip_at;
+	door.result_at = frame_at + frame.result_at;
+	door.eintr_ip = frame.eintr_ip;
+	door.eintr_result = frame.eintr_result;
+	return puppet_write(ctx, p, door_at, &door, sizeof(door));
+}
+
+static void entry_regs(const struct puppet *p, enum interp_entry entry, struct arch_regs *ret_regs)
+{
+	arch_enter_regs(ret_regs, &p->regs, p->area->code + entry, door_address(p->area, p->slot));
 }
 
 int loop_enter(struct context *ctx, struct boot *b)
 {
-	return boot_end(ctx, b);
+	struct puppet *p = b->p;
+	struct arch_regs regs;
+	int r;
+
+	r = furnish(ctx, p, DOOR_LOOP);
+	if (r < 0)
+		return r;
+	entry_regs(p, INTERP_ENTRY_BORROWED, &regs);
+	r = boot_leave_for(ctx, b, &regs);
+	if (r == 0)
+		p->area->looping = p;
+	return r;
+}
+
+int loop_visit(struct context *ctx, struct puppet *p)
+{
+	struct arch_regs regs;
+	int r;
+
+	r = furnish(ctx, p, DOOR_ONCE);
+	if (r < 0)
+		return r;
+	entry_regs(p, INTERP_ENTRY_BORROWED, &regs);
+	r = arch_set_regs(ctx, p->tid, &regs);
+	if (r == 0)
+		r = trace_set_sigmask(ctx, p, ~UINT64_C(0));
+	return r < 0 ? r : trace_go(ctx, p, PTRACE_CONT, 0);
 }
 
 int loop_park(struct context *ctx, struct puppet *p)
 {
-	(void)ctx;
-	(void)p;
-	return 0;
+	if (p->area->looping == p)
+		p->area->looping = NULL;
+	return trace_park(ctx, p);
 }
 
-int loop_leave(struct context *ctx, struct puppet *p)
+int loop_home(struct context *ctx, struct puppet *p)
 {
-	(void)ctx;
-	(void)p;
-	return 0;
+	struct arch_regs regs;
+	int r;
+
+	entry_regs(p, INTERP_ENTRY_HOME, &regs);
+	r = arch_set_regs(ctx, p->tid, &regs);
+	if (r == 0)
+		r = trace_set_sigmask(ctx, p, p->sigmask);
+	return r < 0 ? r : arch_set_regs(ctx, p->tid, &p->regs);
 }

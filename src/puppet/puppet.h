@@ -62,7 +62,9 @@ struct puppet_area {
 	struct puppet **tasks; /* the tasks of the thread group; owned by the tree */
 	size_t n_tasks;
 	struct puppet *looping; /* the one task that waits at the socket */
-	int far_socket;		/* the program's number for the far end of looping->socket */
+	int socket;		/* coordinator's end of the loop's doorbell, or -EBADF; owned */
+	int far_socket;		/* the program's number for the other end */
+	uint64_t answered;	/* bit i: slot i's answer has been read from the socket */
 	uint64_t slots_used;	/* bit i: slot i has a user */
 	/* Made puppets: SIGTRAP is not ours any more (ignored or pending by order of the image):
 	 * ring by a system call, which costs two stops per call of a table. Sticky. */
@@ -82,6 +84,8 @@ struct puppet {
 	bool group_stopped;	  /* the thread group was stopped by a job-control signal */
 	int stop_signal;	  /* which one */
 	int wait_status;	  /* when PUPPET_GONE: the status that waitpid gave, or -1 */
+	bool filtered;		  /* under seccomp */
+	bool suspended;		  /* its seccomp filters are suspended while we hold it */
 	bool leave_after;	  /* was entered by puppet_start; puppet_finish leaves */
 	uint32_t pid_depth;  /* made: PID namespace levels between the coordinator's and its own */
 	struct batch *batch; /* the table under way; private to transport.c; owned */

@@ -258,7 +258,8 @@ static int tree_add(struct seizure *s, struct seized *process, struct puppet_tre
 			return err_oom(s->ctx);
 		to->area->tasks = to->tasks;
 		to->area->n_tasks = to->n_tasks;
-		to->area->far_socket = -1;
+		to->area->socket = -EBADF;
+		to->area->far_socket = -EBADF;
 	}
 	for (size_t i = 0; i < to->n_tasks; i++)
 		to->tasks[i]->area = to->area;
@@ -316,6 +317,13 @@ static int build_tree(struct seizure *s, pid_t root, struct puppet_tree *tree)
 	return r;
 }
 
+static void area_free(struct puppet_area *area)
+{
+	if (area && area->socket >= 0)
+		(void)close(area->socket); /* nothing is in flight any more */
+	free(area);
+}
+
 static void tree_deinit(struct puppet_tree *tree)
 {
 	for (size_t i = 0; i < tree->n_processes; i++) {
@@ -324,7 +332,7 @@ static void tree_deinit(struct puppet_tree *tree)
 		for (size_t k = 0; k < process->n_tasks; k++)
 			puppet_free(process->tasks[k]);
 		free(process->tasks);
-		free(process->area);
+		area_free(process->area);
 	}
 	free(tree->processes);
 	*tree = (struct puppet_tree){};

@@ -170,15 +170,7 @@ int slow_run(struct context *ctx, struct puppet *p)
 	if (r < 0)
 		return r;
 	r = run_calls(ctx, &b, &head, calls);
-	if (r < 0) {
-		struct err first = ctx->err;
-
-		if (r != -ESRCH)
-			(void)boot_end(ctx, &b); /* home; the first error is the one to tell */
-		ctx->err = first;
-		return r;
-	}
-	r = boot_end(ctx, &b);
+	r = boot_end_after(ctx, &b, r);
 	if (r == 0)
 		r = puppet_write(ctx, p, slot, &head, sizeof(head));
 	if (r == 0)

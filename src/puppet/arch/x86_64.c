@@ -280,18 +280,13 @@ size_t arch_boot_build(void *buf, const struct arch_regs *home, const struct arc
 /* ---- the borrowed loop ------------------------------------------------------------------- */
 
 void arch_enter_regs(struct arch_regs *ret_regs, const struct arch_regs *home, uint64_t ip,
-		     uint64_t argument, uint64_t sp)
+		     uint64_t argument)
 {
 	struct user_regs_struct *u = user(ret_regs);
 
 	*ret_regs = *home;
 	u->rip = ip;
 	u->rdi = argument;
-	u->rsi = sp;
-	/* The direction flag must be clear for compiled code; the frame brings it back. */
-	u->eflags &= ~UINT64_C(0x400);
-	/* As after a call instruction: 16-byte aligned less one word. */
-	u->rsp = (sp & ~UINT64_C(15)) - 8;
 	u->orig_rax = -1ULL;
 }
 
@@ -385,6 +380,20 @@ static struct sigcontext_64 frame_sigcontext(const struct user_regs_struct *u, u
 	};
 }
 
+static enum arch_call interrupted_call(const struct arch_regs *home)
+{
+	if (!arch_in_restartable_call(home))
+		return ARCH_CALL_NONE;
+	switch (-(int64_t)cuser(home)->rax) {
+	case ERESTARTNOINTR:
+		return ARCH_CALL_NONE;
+	case ERESTARTSYS:
+		return ARCH_CALL_SA_RESTART;
+	default:
+		return ARCH_CALL_EINTR;
+	}
+}
+
 int arch_frame_build(struct context *ctx, void *buf, size_t room, uint64_t at,
 		     const struct arch_regs *home, const void *xstate, size_t xstate_len,
 		     uint64_t sigmask, struct arch_frame *ret_frame)
@@ -405,7 +414,7 @@ int arch_frame_build(struct context *ctx, void *buf, size_t room, uint64_t at,
 	*ret_frame = (struct arch_frame){
 		.len = fp_at + xstate_len + 4,
 		.sp = at,
-		.in_call = arch_in_restartable_call(home),
+		.call = interrupted_call(home),
 		.ip_at = offsetof(struct frame_context, mcontext.ip),
 		.result_at = offsetof(struct frame_context, mcontext.ax),
 		.eintr_ip = cuser(home)->rip,
