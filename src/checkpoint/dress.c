@@ -40,8 +40,11 @@ struct phase {
 		return a->phase_name##_thread_direct ? a->phase_name##_thread_direct(r, th) : 0;   \
 	}                                                                                          \
 	static const struct phase phase_##phase_name = {                                           \
-		#phase_name, phase_name##_process, phase_name##_process_direct,                    \
-		phase_name##_of_thread, phase_name##_of_thread_direct,                             \
+		#phase_name,                                                                       \
+		phase_name##_process,                                                              \
+		phase_name##_process_direct,                                                       \
+		phase_name##_of_thread,                                                            \
+		phase_name##_of_thread_direct,                                                     \
 	}
 
 PHASE(install);

@@ -104,7 +104,8 @@ static int stage_memory(struct dump *d)
 {
 	int r = memory_save(&d->collect, d->image, &d->memory);
 
-	return r < 0 ? err_while(d->ctx, r, "writing the memory of the tree to %s", d->opt->dir) : 0;
+	return r < 0 ? err_while(d->ctx, r, "writing the memory of the tree to %s", d->opt->dir)
+		     : 0;
 }
 
 static int stage_write(struct dump *d)
@@ -132,8 +133,9 @@ static int stage_end_tree(struct dump *d)
 	int r = let_go(d, FATE_KILL);
 
 	if (disarmed < 0)
-		log_warn(d->ctx, "the image is complete, but undoing what the tree's death does to "
-				 "others failed: %s",
+		log_warn(d->ctx,
+			 "the image is complete, but undoing what the tree's death does to "
+			 "others failed: %s",
 			 d->ctx->err.frame[0]);
 	return r;
 }

@@ -25,20 +25,13 @@ struct restore {
 	const struct restore_options *opt;
 	struct restore_report report;
 	struct arena arena;
-	struct image_reader *images;
-	Coppice__Checkpoint *cp;
+	struct image_reader *images; /* borrowed */
+	Coppice__Checkpoint *cp;     /* borrowed */
 	struct rebuild rebuild;
 	struct plan *plan;
 	struct grown *grown; /* the processes, until they are let go */
 	struct verify *verify;
 };
-
-static void restore_init(struct restore *s, struct context *ctx, const struct restore_options *opt)
-{
-	*s = (struct restore){.ctx = ctx, .opt = opt};
-	arena_init(&s->arena, ctx);
-	stage_begin(&s->report.times);
-}
 
 static void restore_deinit(struct restore *s)
 {
@@ -47,20 +40,8 @@ static void restore_deinit(struct restore *s)
 	grown_free(s->grown); /* kills what was not let go */
 	verify_free(s->verify);
 	rebuild_deinit(&s->rebuild);
-	image_reader_free(s->images);
 	arena_deinit(&s->arena);
 	s->ctx->err = err;
-}
-
-static int stage_load(struct restore *s)
-{
-	int r = image_reader_open(s->ctx, s->opt->dir, IMAGE_RESTORE, &s->images);
-
-	if (r >= 0 && s->opt->rebuild.check_pages)
-		r = image_reader_check_pages(s->ctx, s->images);
-	if (r >= 0)
-		r = image_reader_load(s->ctx, s->images, &s->arena, &s->cp);
-	return r < 0 ? err_while(s->ctx, r, "loading the image") : 0;
 }
 
 static int stage_check(struct restore *s)
@@ -74,9 +55,9 @@ static int stage_check(struct restore *s)
 	r = rebuild_check(rb);
 	if (r < 0)
 		return r;
-	return rb->n_refusals > 0 ? refusals_error(s->ctx, rb->refusals, rb->n_refusals,
-						   "coppice check -D")
-				  : 0;
+	return rb->n_refusals > 0
+		       ? refusals_error(s->ctx, rb->refusals, rb->n_refusals, "coppice check -D")
+		       : 0;
 }
 
 static int stage_plan(struct restore *s)
@@ -152,9 +133,9 @@ static const struct {
 	const char *name;
 	int (*run)(struct restore *s);
 } stages[] = {
-	{"load", stage_load},	  {"check", stage_check}, {"plan", stage_plan},
-	{"grow", stage_grow},	  {"files", stage_furnish}, {"memory", stage_fill},
-	{"dress", stage_dress},	  {"verify", stage_verify}, {"resume", stage_resume},
+	{"check", stage_check},	  {"plan", stage_plan},	    {"grow", stage_grow},
+	{"files", stage_furnish}, {"memory", stage_fill},   {"dress", stage_dress},
+	{"verify", stage_verify}, {"resume", stage_resume},
 };
 
 static int run_stages(struct restore *s)
@@ -181,18 +162,53 @@ static void fill_report(struct restore *s)
 		s->report.n_threads += rb->processes[i].n_threads;
 }
 
-int restore_tree(struct context *ctx, const struct restore_options *opt,
-		 struct restore_report *ret_report)
+int restore_checkpoint(struct context *ctx, const struct restore_options *opt,
+		       struct image_reader *images, Coppice__Checkpoint *cp,
+		       struct restore_report *report)
 {
-	struct restore s;
+	struct restore s = {.ctx = ctx, .opt = opt, .images = images, .cp = cp, .report = *report};
 	int r;
 
-	restore_init(&s, ctx, opt);
+	arena_init(&s.arena, ctx);
 	r = run_stages(&s);
 	if (r >= 0) {
 		fill_report(&s);
-		*ret_report = s.report;
+		*report = s.report;
 	}
 	restore_deinit(&s);
+	return r;
+}
+
+static int load(struct context *ctx, const struct restore_options *opt, struct arena *arena,
+		struct image_reader **ret_images, Coppice__Checkpoint **ret_cp)
+{
+	int r = image_reader_open(ctx, opt->dir, IMAGE_RESTORE, ret_images);
+
+	if (r >= 0 && opt->rebuild.check_pages)
+		r = image_reader_check_pages(ctx, *ret_images);
+	if (r >= 0)
+		r = image_reader_load(ctx, *ret_images, arena, ret_cp);
+	return r < 0 ? err_while(ctx, r, "loading the image") : 0;
+}
+
+int restore_tree(struct context *ctx, const struct restore_options *opt,
+		 struct restore_report *ret_report)
+{
+	_cleanup_image_reader_ struct image_reader *images = NULL;
+	struct restore_report report = {0};
+	Coppice__Checkpoint *cp;
+	struct arena arena;
+	int r;
+
+	arena_init(&arena, ctx);
+	stage_begin(&report.times);
+	r = load(ctx, opt, &arena, &images, &cp);
+	if (r >= 0) {
+		stage_end(&report.times, "load");
+		r = restore_checkpoint(ctx, opt, images, cp, &report);
+	}
+	if (r >= 0)
+		*ret_report = report;
+	arena_deinit(&arena);
 	return r;
 }

@@ -8,6 +8,8 @@
 #include "checkpoint/stage.h"
 #include "kind/rebuild.h"
 
+struct image_reader;
+
 struct restore_options {
 	const char *dir;
 	struct rebuild_options rebuild;
@@ -28,3 +30,11 @@ struct restore_report {
  */
 int restore_tree(struct context *ctx, const struct restore_options *opt,
 		 struct restore_report *ret_report);
+
+/*
+ * The same for a checkpoint that was loaded, and validated, already. @report carries the times so
+ * far.
+ */
+int restore_checkpoint(struct context *ctx, const struct restore_options *opt,
+		       struct image_reader *images, Coppice__Checkpoint *cp,
+		       struct restore_report *report);

@@ -44,30 +44,53 @@ static const struct {
 	{"processes[].posix_timers[].overrun", "the kernel lets nobody set it"},
 };
 
+struct comparison {
+	const Coppice__Checkpoint *image;
+	int (*found)(void *data, const struct difference *d);
+	void *data;
+};
+
 /* What is made anew has another inode number; its times are those of its making. */
-static bool is_new_inode(const struct verify *v, const struct walk_path *path)
+static bool is_new_inode(const Coppice__Checkpoint *image, const struct walk_path *path)
 {
 	const struct walk_path *inode = path->up;
 
-	if (!inode || inode->up || inode->index >= v->rebuild->n_inodes)
+	if (!inode || inode->up || inode->index >= image->n_inodes)
 		return false;
-	return v->rebuild->inodes[inode->index].msg->storage !=
-	       COPPICE__INODE_STORAGE__INODE_STORAGE_PATH;
+	return image->inodes[inode->index]->storage != COPPICE__INODE_STORAGE__INODE_STORAGE_PATH;
 }
 
 static bool may_differ(void *data, const struct difference *d)
 {
 	static const char *const of_new_inodes[] = {"inodes[].dev", "inodes[].ino",
 						    "inodes[].mtime_ns", "inodes[].nlink"};
-	const struct verify *v = data;
+	const struct comparison *comparison = data;
 
 	for (size_t i = 0; i < ARRAY_SIZE(unpreservable); i++)
 		if (walk_path_matches(d->path, unpreservable[i].path))
 			return true;
 	for (size_t i = 0; i < ARRAY_SIZE(of_new_inodes); i++)
-		if (walk_path_matches(d->path, of_new_inodes[i]) && is_new_inode(v, d->path))
+		if (walk_path_matches(d->path, of_new_inodes[i]) &&
+		    is_new_inode(comparison->image, d->path))
 			return true;
 	return false;
+}
+
+static int pass_on(void *data, const struct difference *d)
+{
+	const struct comparison *comparison = data;
+
+	return comparison->found ? comparison->found(comparison->data, d) : 0;
+}
+
+int verify_diff(struct context *ctx, const Coppice__Checkpoint *image,
+		const Coppice__Checkpoint *restored,
+		int (*found)(void *data, const struct difference *d), void *data)
+{
+	struct comparison comparison = {.image = image, .found = found, .data = data};
+	const struct diff diff = {.ignore = may_differ, .found = pass_on, .data = &comparison};
+
+	return message_diff(ctx, &diff, &image->base, &restored->base);
 }
 
 static void note_text(void *data, const char *text)
@@ -158,16 +181,16 @@ int verify_collect(struct rebuild *r, struct verify **ret_verify)
 int verify_compare(struct verify *v)
 {
 	struct rebuild *r = v->rebuild;
-	const struct diff diff = {.ignore = may_differ, .found = note, .data = v};
-	int rc;
+	int rc = verify_diff(r->ctx, r->cp, v->collect.cp, note, v);
 
-	rc = message_diff(r->ctx, &diff, &r->cp->base, &v->collect.cp->base);
 	if (rc < 0)
 		return rc;
 	if (v->n_differences == 0)
 		return 0;
 	(void)err_msg(r->ctx, -EUCLEAN, "%s", v->first);
-	(void)err_while(r->ctx, -EUCLEAN, "comparing the restored tree with the image: %zu difference%s (image != restored)",
-			v->n_differences, v->n_differences > 1 ? "s" : "");
+	(void)err_while(
+		r->ctx, -EUCLEAN,
+		"comparing the restored tree with the image: %zu difference%s (image != restored)",
+		v->n_differences, v->n_differences > 1 ? "s" : "");
 	return err_hint(r->ctx, -EUCLEAN, "-v lists every difference");
 }

@@ -13,3 +13,12 @@ struct verify;
 int verify_collect(struct rebuild *r, struct verify **ret_verify);
 int verify_compare(struct verify *v);
 void verify_free(struct verify *v);
+
+/*
+ * Compares two checkpoints of one tree (message_diff; the result is the number of differences, or
+ * -errno), leaving out what verification has to leave out. @found as in struct diff.
+ */
+struct difference;
+int verify_diff(struct context *ctx, const Coppice__Checkpoint *image,
+		const Coppice__Checkpoint *restored,
+		int (*found)(void *data, const struct difference *d), void *data);

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The mutation test. Every field of a small tree's image is changed, one at a time, and the result
+ * is restored. Each must end in one of two ways: an error chain, with nothing left behind; or a
+ * tree that really has the changed value, as is seen by dumping it again. A field that is neither
+ * refused nor restored, nor listed as unpreservable, is a bug.
+ *
+ * MUTATION_SECONDS bounds it: the fields are then sampled evenly, and it says how many. Prints TAP.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "checkpoint/dump.h"
+#include "checkpoint/restore.h"
+#include "checkpoint/verify.h"
+#include "image/diff.h"
+#include "image/mutate.h"
+#include "image/reader.h"
+#include "image/validate.h"
+#include "target.h"
+#include "util/arena.h"
+#include "util/context.h"
+
+struct mutation {
+	struct target target;
+	struct image_reader *images;
+	Coppice__Checkpoint *cp;
+	double began;
+	double seconds; /* 0: no bound */
+	uint64_t total;
+	uint64_t seen;
+	uint64_t next; /* the next one to be tried */
+	uint64_t refused;
+	uint64_t restored;
+	int bad;
+};
+
+static double now(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void complain(struct mutation *m, const char *path, const char *what,
+		     const struct context *ctx)
+{
+	m->bad++;
+	(void)printf("# %s: %s\n", path, what);
+	for (unsigned int i = 0; ctx && i < ctx->err.frames; i++)
+		(void)printf("#   %s\n", ctx->err.frame[i]);
+}
+
+static int print_difference(void *data, const struct difference *d)
+{
+	(void)data;
+	(void)printf("#   %s\n", d->text);
+	return 0;
+}
+
+/* What stands after a successful restore must be what the changed image says. */
+static void compare_again(struct mutation *m, const char *path)
+{
+	const struct dump_options opt = {.root = m->target.pid, .dir = "again", .fate = FATE_KILL};
+	_cleanup_image_reader_ struct image_reader *images = NULL;
+	struct context ctx = {0};
+	struct dump_report report;
+	Coppice__Checkpoint *again;
+	struct arena arena;
+	int r = dump_tree(&ctx, &opt, &report);
+
+	arena_init(&arena, NULL);
+	if (r >= 0)
+		r = image_reader_open(&ctx, "again", IMAGE_RESTORE, &images);
+	if (r >= 0)
+		r = image_reader_load(&ctx, images, &arena, &again);
+	if (r < 0)
+		complain(m, path, "was restored, but cannot be dumped again", &ctx);
+	else if (verify_diff(&ctx, m->cp, again, print_difference, NULL) != 0)
+		complain(m, path, "was restored, but the tree is another one", NULL);
+	arena_deinit(&arena);
+	if (system("rm -rf again") != 0)
+		abort();
+}
+
+/* Whatever runs now was started from a changed image and may be anything: it is killed unasked. */
+static void kill_all(struct mutation *m)
+{
+	(void)kill(-1, SIGKILL); /* everything in this PID namespace but init, which is us */
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	(void)m;
+}
+
+static void try_one(struct mutation *m, const char *path)
+{
+	const struct restore_options opt = {.dir = "image", .verify = true, .leave_stopped = true};
+	struct restore_report report = {0};
+	struct context ctx = {0};
+	int r = checkpoint_validate(&ctx, m->cp);
+
+	if (r >= 0)
+		r = restore_checkpoint(&ctx, &opt, m->images, m->cp, &report);
+	if (r < 0) {
+		m->refused++;
+		if (ctx.err.frames == 0)
+			complain(m, path, "failed without a cause", NULL);
+		if (!target_is_gone(&m->target))
+			complain(m, path, "failed and left a process behind", &ctx);
+	} else {
+		m->restored++;
+		compare_again(m, path);
+	}
+	kill_all(m);
+}
+
+/* The next one so that those that are left spread over the time that is left. */
+static void choose_next(struct mutation *m)
+{
+	double spent = now() - m->began;
+	double each = spent / (double)(m->refused + m->restored);
+	double left = m->seconds - spent;
+	double step = m->seconds <= 0
+			      ? 1
+			      : (double)(m->total - m->seen) * each / (left > 0 ? left : 0.001);
+
+	m->next = m->seen + (step > 1 ? (uint64_t)step : 1);
+}
+
+static int visit(void *data, const char *path)
+{
+	struct mutation *m = data;
+
+	if (m->seen++ < m->next)
+		return 0;
+	try_one(m, path);
+	choose_next(m);
+	return 0;
+}
+
+static int count(void *data, const char *path)
+{
+	(void)path;
+	++*(uint64_t *)data;
+	return 0;
+}
+
+static int run(void)
+{
+	const char *limit = getenv("MUTATION_SECONDS");
+	struct mutation m = {.seconds = limit ? atof(limit) : 0};
+	struct dump_options opt = {.dir = "image", .fate = FATE_KILL};
+	struct context ctx = {0};
+	struct dump_report report;
+	struct arena arena;
+
+	arena_init(&arena, NULL);
+	target_start(&m.target);
+	opt.root = m.target.pid;
+	if (dump_tree(&ctx, &opt, &report) < 0 ||
+	    image_reader_open(&ctx, "image", IMAGE_RESTORE, &m.images) < 0 ||
+	    image_reader_load(&ctx, m.images, &arena, &m.cp) < 0) {
+		complain(&m, "dump", "fails", &ctx);
+		return 1;
+	}
+	kill_all(&m);
+	(void)mutate_each(&ctx, &m.cp->base, count, &m.total);
+	m.began = now();
+	(void)mutate_each(&ctx, &m.cp->base, visit, &m);
+	(void)printf("# %llu of %llu fields changed: %llu refused, %llu restored as changed\n",
+		     (unsigned long long)(m.refused + m.restored), (unsigned long long)m.total,
+		     (unsigned long long)m.refused, (unsigned long long)m.restored);
+	image_reader_free(m.images);
+	arena_deinit(&arena);
+	return m.bad != 0;
+}
+
+int main(void)
+{
+	int r;
+
+	(void)printf("1..1\n");
+	(void)fflush(stdout);
+	r = target_in_namespace(run);
+	(void)printf("%sok 1 - every field is restored or refused\n", r == 0 ? "" : "not ");
+	return r != 0;
+}
