@@ -49,8 +49,8 @@ enum plan_role {
 enum plan_root_session {
 	/* Nothing of the root's first session is left in the end: any session will do. */
 	PLAN_ROOT_SESSION_ANY,
-	/* The root is born into a new session and group outside, which members of the tree keep: the
-	 * leader, a process of the coordinator's, may exit once the root is born. */
+	/* The root is born into a new session and group outside, which members of the tree keep; the
+	 * leader, a process of the coordinator's, stays until the last step is done. */
 	PLAN_ROOT_SESSION_NEW,
 	/* The restorer's own session and group (shell job). */
 	PLAN_ROOT_SESSION_INHERITED,
@@ -69,9 +69,11 @@ struct plan_step {
 	uint32_t process;
 	uint32_t child;	 /* CLONE, WAIT */
 	uint32_t target; /* SETPGID */
-	uint32_t group;	 /* SETPGID, TTY_FOREGROUND: the plan process whose number is the group's */
-	uint32_t tty;	 /* TTY_*: tree_process.tty */
-	uint64_t flags;	 /* CLONE; CLONE_PARENT: the child becomes process's sibling */
+	/* SETPGID, TTY_FOREGROUND: the plan process whose number is the group's. PLAN_NONE: the
+	 * root's first group, outside (only where that can be seen: not in a container). */
+	uint32_t group;
+	uint32_t tty;	/* TTY_*: tree_process.tty */
+	uint64_t flags; /* CLONE; CLONE_PARENT: the child becomes process's sibling */
 	/* CLONE: 0 must be passed to the kernel with CLONE_PARENT (the child gets its sibling's);
 	 * here stands what the child ends up with. */
 	int32_t exit_signal;

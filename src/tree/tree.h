@@ -24,9 +24,9 @@
 #define TREE_NONE UINT32_MAX
 
 enum {
-	TREE_LEVELS = 33,	     /* MAX_PID_NS_LEVEL + 1 */
-	TREE_MAX_PROCESSES = 100000, /* more are refused: a bound for hostile input */
-	TREE_MAX_PID = 4194304,	     /* PID_MAX_LIMIT: numbers are below it */
+	TREE_LEVELS = 33,	    /* MAX_PID_NS_LEVEL + 1 */
+	TREE_MAX_PROCESSES = 20000, /* more are refused: a bound for hostile input */
+	TREE_MAX_PID = 4194304,	    /* PID_MAX_LIMIT: numbers are below it */
 };
 
 /* Tables that clone flags share between processes. */

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rules that every state of the kernel keeps, whatever happened before. */
+#pragma once
+
+#include "tree/idmap.h"
+#include "tree/tree.h"
+#include "util/context.h"
+
+/* Which process has a number; a session's or group's number without one is a dead leader's. */
+struct tree_index {
+	const struct tree *tree;
+	struct idmap by_pid;
+};
+
+int tree_index_init(struct tree_index *index, struct arena *arena, const struct tree *tree);
+
+static inline uint32_t tree_find(const struct tree_index *index, int32_t pid)
+{
+	return idmap_get(&index->by_pid, 0, pid);
+}
+
+/*
+ * Could these processes exist side by side? Returns 0; -EDOM with a chain that names process and
+ * rule; -EOPNOTSUPP for what the planner does not know yet.
+ */
+int state_check(struct context *ctx, const struct tree_index *index);

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The final tree, taken from a checkpoint.
+ *
+ * What is outside. A checkpoint marks numbers of sessions and groups outside the tree with 0. Where
+ * a real number was kept, this much can be told without looking at the machine: the root's session
+ * is outside unless the root or another process of the tree leads it, since a session is only
+ * ever inherited; and so is the group that this session's leader founded. All other numbers without
+ * a process are taken for those of dead leaders, which keeps them exactly.
+ */
+#include "tree/tree.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+
+#include "tree/idmap.h"
+
+const uint64_t tree_table_flag[TREE_TABLES] = {
+	[TREE_VM] = CLONE_VM,		[TREE_FILES] = CLONE_FILES,	[TREE_FS] = CLONE_FS,
+	[TREE_SIGHAND] = CLONE_SIGHAND, [TREE_SYSVSEM] = CLONE_SYSVSEM, [TREE_IO] = CLONE_IO,
+};
+
+const char *const tree_table_name[TREE_TABLES] = {
+	[TREE_VM] = "memory",
+	[TREE_FILES] = "descriptor table",
+	[TREE_FS] = "working directory and umask",
+	[TREE_SIGHAND] = "signal handlers",
+	[TREE_SYSVSEM] = "semaphore undo list",
+	[TREE_IO] = "I/O context",
+};
+
+static int32_t *copy_numbers(struct arena *arena, const int32_t *from, size_t n)
+{
+	return arena_memdup(arena, from, n * sizeof(*from));
+}
+
+static int process_from_msg(struct context *ctx, struct arena *arena, const Coppice__Process *msg,
+			    size_t n_processes, struct tree_process *p)
+{
+	if (msg->n_pid == 0 || msg->n_pid > TREE_LEVELS || msg->n_sid != msg->n_pid ||
+	    msg->n_pgid != msg->n_pid)
+		return err_msg(ctx, -EBADMSG, "pid, sid and pgid have %zu, %zu and %zu levels",
+			       msg->n_pid, msg->n_sid, msg->n_pgid);
+	if (msg->n_pid > 1)
+		return err_msg(ctx, -EOPNOTSUPP, "nested PID namespaces are not supported yet");
+	if (msg->parent > n_processes)
+		return err_msg(ctx, -EBADMSG, "parent %u does not exist", msg->parent);
+	*p = (struct tree_process){
+		.id = msg->id,
+		.parent = msg->parent ? msg->parent - 1 : TREE_NONE,
+		.pid = copy_numbers(arena, msg->pid, msg->n_pid),
+		.sid = copy_numbers(arena, msg->sid, msg->n_sid),
+		.pgid = copy_numbers(arena, msg->pgid, msg->n_pgid),
+		.outside_session = msg->outside_session,
+		.outside_group = msg->outside_group,
+		.zombie = msg->state == COPPICE__RUN_STATE__RUN_STATE_ZOMBIE,
+		.exit_status = msg->exit_status,
+		.exit_signal = msg->exit_signal,
+		.tty = msg->tty,
+		.tty_pgrp = msg->tty_pgrp,
+	};
+	if (!p->pid || !p->sid || !p->pgid)
+		return err_oom(ctx);
+	if (p->zombie)
+		return 0; /* exit() has let go of all tables, and nobody can read the flag */
+	p->subreaper = msg->subreaper;
+	p->table[TREE_VM] = msg->mm;
+	p->table[TREE_FILES] = msg->fd_table;
+	p->table[TREE_FS] = msg->fs;
+	p->table[TREE_SIGHAND] = msg->sighand;
+	p->table[TREE_SYSVSEM] = msg->sysvsem;
+	p->table[TREE_IO] = msg->io_context;
+	return 0;
+}
+
+static void mark_outside(struct tree *tree, const struct idmap *by_pid)
+{
+	int32_t session = tree->processes[0].sid[0], group = tree->processes[0].pgid[0];
+
+	if (session != 0 && idmap_get(by_pid, 0, session) != IDMAP_NONE)
+		session = 0;
+	if (group != 0 && idmap_get(by_pid, 0, group) != IDMAP_NONE)
+		group = 0;
+	for (size_t i = 0; i < tree->n_processes; i++) {
+		struct tree_process *p = &tree->processes[i];
+
+		/* both were copied into the arena by process_from_msg */
+		if (session && p->sid[0] == session)
+			*(int32_t *)p->sid = 0;
+		if (p->sid[0] == 0 && p->pgid[0] && (p->pgid[0] == session || p->pgid[0] == group))
+			*(int32_t *)p->pgid = 0;
+	}
+}
+
+static int mark_root(struct context *ctx, struct arena *arena, struct tree *tree)
+{
+	struct idmap by_pid = {.arena = arena};
+
+	for (size_t i = 0; i < tree->n_processes; i++) {
+		if (tree->processes[i].pid[0] <= 0)
+			return err_msg(ctx, -EBADMSG, "PID %d", tree->processes[i].pid[0]);
+		if (idmap_set(&by_pid, 0, tree->processes[i].pid[0], (uint32_t)i) < 0)
+			return err_oom(ctx);
+	}
+	tree->container = tree->processes[0].pid[0] == 1;
+	mark_outside(tree, &by_pid);
+	return 0;
+}
+
+int tree_from_checkpoint(struct context *ctx, struct arena *arena, const Coppice__Checkpoint *cp,
+			 struct tree **ret_tree)
+{
+	struct tree *tree = arena_new(arena, struct tree);
+	int r;
+
+	if (!tree)
+		return err_oom(ctx);
+	if (cp->n_processes == 0 || cp->n_processes > TREE_MAX_PROCESSES)
+		return err_msg(ctx, -EBADMSG, "%zu processes, at most %d can be planned",
+			       cp->n_processes, TREE_MAX_PROCESSES);
+	if (cp->origin && cp->origin->root != cp->processes[0]->id)
+		return err_msg(ctx, -EBADMSG, "the first process is not the tree root");
+	tree->n_processes = cp->n_processes;
+	tree->processes = arena_new_n(arena, struct tree_process, cp->n_processes);
+	tree->n_pid_ns = 1;
+	tree->pid_ns = arena_new(arena, struct tree_pid_ns);
+	if (!tree->processes || !tree->pid_ns)
+		return err_oom(ctx);
+	tree->pid_ns[0].parent = TREE_NONE;
+	tree->shell_job = cp->origin && cp->origin->shell_job;
+	for (size_t i = 0; i < cp->n_processes; i++) {
+		const Coppice__Process *msg = cp->processes[i];
+
+		if (msg->id != i + 1)
+			return err_msg(ctx, -EBADMSG, "process %zu has id %u", i + 1, msg->id);
+		r = process_from_msg(ctx, arena, msg, cp->n_processes, &tree->processes[i]);
+		if (r < 0)
+			return err_while(ctx, r, "process %d", msg->n_pid ? msg->pid[0] : 0);
+	}
+	r = mark_root(ctx, arena, tree);
+	if (r < 0)
+		return r;
+	r = tree_validate(ctx, tree);
+	if (r < 0)
+		return r;
+	*ret_tree = tree;
+	return 0;
+}
