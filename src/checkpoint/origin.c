@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "task/registers.h"
 #include "util/cleanup.h"
 #include "util/io.h"
 
@@ -59,7 +60,7 @@ int origin_collect(struct collect *c)
 	o->boottime_ns = clock_ns(CLOCK_BOOTTIME);
 	o->root = 1;
 	o->shell_job = c->opt.shell_job;
-	return 0;
+	return registers_describe(c, o);
 }
 
 static int check_clocks(struct rebuild *r)
