@@ -205,7 +205,7 @@ bool page_cursor_next(struct page_cursor *c, struct page_piece *ret_piece)
 	const Coppice__PageRun *run;
 	uint64_t address;
 
-	if (c->next == c->n || c->runs[c->next]->address >= c->end)
+	if (c->start >= c->end || c->next == c->n || c->runs[c->next]->address >= c->end)
 		return false;
 	run = c->runs[c->next++];
 	address = MAX(run->address, c->start);

@@ -121,7 +121,7 @@ int message_unpack(struct context *ctx, struct arena *arena, uint64_t *budget,
 	if (!msg && u.failed)
 		return err_oom(ctx);
 	if (!msg)
-		return err_msg(ctx, -EBADMSG, "not a %s message", type->short_name);
+		return err_msg(ctx, -EBADMSG, "not a valid %s message", type->short_name);
 	r = walk_messages(msg, NULL, refuse_unknown, ctx);
 	if (r < 0)
 		return r;
