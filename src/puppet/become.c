@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The end of a stub: the task gets its own registers and is let go.
+ *
+ * A task can unmap the very page it runs on: the stop at the call's exit still comes, and from
+ * there PTRACE_INTERRUPT takes it to the next stop without an instruction in between. That stop is
+ * inside the kernel's signal handling, which is where a system call is restarted: a task that was
+ * dumped in a blocking call has a restart code and the call's number in its registers, and after
+ * PTRACE_DETACH the kernel either calls again or, when a handler has to run, lets the call return
+ * EINTR, as if it had been interrupted just now.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "kernel/proc.h"
+#include "puppet/interp.h"
+#include "puppet/made.h"
+#include "puppet/trace.h"
+#include "util/arena.h"
+#include "util/cleanup.h"
+#include "util/context.h"
+
+/* From any stop to PTRACE_EVENT_STOP, without an instruction in between; @signal is delivered on
+ * the way, if the task is stopped at a signal's delivery. */
+static int park(struct context *ctx, struct puppet *p, int signal)
+{
+	int r = trace_interrupt(ctx, p);
+
+	if (r == 0)
+		r = trace_go(ctx, p, PTRACE_CONT, signal);
+	return r < 0 ? r : trace_await_park(ctx, p);
+}
+
+static int unmap_area(struct context *ctx, struct puppet *p)
+{
+	const uint64_t arg[6] = {p->area->base, p->area->size};
+	int64_t result;
+	int r;
+
+	/* A bell that is a system call would be in the way of another one. */
+	r = p->area->quiet ? park(ctx, p, 0) : 0;
+	if (r == 0)
+		r = made_call(ctx, p, p->area->code + INTERP_ENTRY_SYSCALL, SYS_munmap, arg,
+			      &result);
+	if (r < 0)
+		return r;
+	return result < 0 ? err_sys(ctx, (int)result, "munmap of the area") : 0;
+}
+
+int puppet_become(struct context *ctx, struct puppet *p, const void *xstate, size_t xstate_len,
+		  bool unmap)
+{
+	int r = 0;
+
+	if (p->state == PUPPET_GONE)
+		return err_msg(ctx, -ESRCH, "task %d has died", p->tid);
+	if (unmap)
+		r = unmap_area(ctx, p);
+	if (r == 0)
+		r = park(ctx, p, 0);
+	if (r == 0)
+		r = arch_set_regs(ctx, p->tid, &p->regs);
+	if (r == 0 && xstate_len > 0)
+		r = arch_set_xstate(ctx, p->tid, xstate, xstate_len);
+	if (r == 0)
+		r = trace_set_sigmask(ctx, p, p->sigmask);
+	if (r < 0)
+		return err_while(ctx, r, "giving task %d its registers", p->tid);
+	p->state = PUPPET_STOPPED;
+	return 0;
+}
+
+int puppet_keep(struct context *ctx, struct puppet *p)
+{
+	if (ptrace(PTRACE_SETOPTIONS, p->tid, NULL, 0) < 0)
+		return err_sys(ctx, -errno, "ptrace(PTRACE_SETOPTIONS, %d)", p->tid);
+	return 0;
+}
+
+/* Would @signal stop the task, or run a handler, wait in its mask, be ignored? */
+static bool would_stop(struct context *ctx, const struct puppet *p, int signal)
+{
+	_cleanup_(arena_deinit) struct arena arena;
+	_cleanup_close_ int proc = -EBADF;
+	uint64_t bit = UINT64_C(1) << (signal - 1);
+	struct proc_status status;
+	int r;
+
+	if (signal == SIGSTOP)
+		return true;
+	arena_init(&arena, ctx);
+	r = proc_open(p->tid, &proc);
+	if (r == 0)
+		r = proc_read_status(proc, &arena, &status);
+	return r == 0 && !((status.sig_caught | status.sig_ignored | p->sigmask) & bit);
+}
+
+/* Has the task take a SIGSTOP up to its delivery, and delivers @signal in its place. */
+static int stop_by(struct context *ctx, struct puppet *p, int signal)
+{
+	struct trace_stop stop;
+	int r;
+
+	if (syscall(SYS_tgkill, p->tgid, p->tid, SIGSTOP) < 0)
+		return err_sys(ctx, -errno, "tgkill(%d, SIGSTOP)", p->tid);
+	do {
+		r = trace_go(ctx, p, PTRACE_CONT, 0);
+		if (r == 0)
+			r = trace_wait(ctx, p, &stop);
+		if (r < 0)
+			return r;
+	} while (stop.kind != TRACE_SIGNAL || stop.signal != SIGSTOP);
+	return park(ctx, p, signal);
+}
+
+int puppet_job_stop(struct context *ctx, struct puppet *p, int signal)
+{
+	int r = 0;
+
+	p->group_stopped = false;
+	if (would_stop(ctx, p, signal))
+		r = stop_by(ctx, p, signal);
+	/* The kernel ignores SIGTSTP and its like in an orphaned group. */
+	if (r == 0 && !p->group_stopped)
+		r = stop_by(ctx, p, SIGSTOP);
+	return r < 0 ? err_while(ctx, r, "stopping process %d", p->tgid) : 0;
+}
+
+int puppet_let_go(struct context *ctx, struct puppet *p)
+{
+	if (p->state == PUPPET_GONE)
+		return 0;
+	if (ptrace(PTRACE_DETACH, p->tid, NULL, NULL) < 0 && errno != ESRCH)
+		return err_sys(ctx, -errno, "ptrace(PTRACE_DETACH, %d)", p->tid);
+	p->state = PUPPET_NONE;
+	return 0;
+}
+
+/* A tracer waits for each thread by itself, and the leader comes last. */
+void puppet_kill(struct puppet *p)
+{
+	struct context quiet = {};
+	struct trace_stop stop;
+
+	if (p->state == PUPPET_GONE || p->state == PUPPET_NONE)
+		return;
+	(void)syscall(SYS_tgkill, p->tgid, p->tid, SIGKILL); /* ESRCH: dead already */
+	while (trace_wait(&quiet, p, &stop) == 0)
+		(void)trace_go(&quiet, p, PTRACE_CONT, 0); /* whatever it still had to report */
+}

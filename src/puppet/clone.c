@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stubs that clone stubs, with call tables of clone3 entries. CLONE_PTRACE attaches the child with
+ * its parent's options (PTRACE_O_EXITKILL) without a stop of the parent; the child stops before its
+ * first instruction, which is in the made loop, on its own slot: it is ready for a table.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+
+#include "puppet/made.h"
+#include "puppet/ring.h"
+#include "puppet/trace.h"
+#include "util/arena.h"
+#include "util/context.h"
+
+static puppet_addr slot_end(const struct puppet_area *area, uint32_t slot)
+{
+	return area_slot(area, slot) + area->slot_size;
+}
+
+static uint32_t child_slot(const struct puppet *parent, const struct puppet_clone *how)
+{
+	return how->flags & CLONE_VM ? how->slot : parent->slot;
+}
+
+static uint32_t child_depth(const struct puppet *parent, const struct puppet_clone *how)
+{
+	return parent->pid_depth + (how->flags & CLONE_NEWPID ? 1 : 0);
+}
+
+static void add_clone(struct call_table *t, const struct puppet *parent,
+		      const struct puppet_clone *how)
+{
+	struct clone_args args = {
+		.flags = how->flags | CLONE_PTRACE,
+		.exit_signal = (uint64_t)how->exit_signal,
+		.set_tid_size = how->n_set_tid,
+	};
+	uint32_t slot = child_slot(parent, how);
+	uint32_t at = call_space(t, &args, sizeof(args));
+
+	if (how->n_set_tid > 0) {
+		uint32_t tids = call_space(t, how->set_tid, how->n_set_tid * sizeof(pid_t));
+
+		call_point(t, at + offsetof(struct clone_args, set_tid), tids);
+	}
+	call_add(t, "clone3", CALL_OP_CLONE, CALL_DATA(at), CALL_IMM(sizeof(args)),
+		 CALL_IMM(area_slot(parent->area, slot)), CALL_IMM(slot_end(parent->area, slot)));
+}
+
+/* The area of a child that gets a copy of its parent's memory. */
+static struct puppet_area *area_copy(const struct puppet_area *area)
+{
+	struct puppet_area *copy = malloc(sizeof(*copy));
+
+	if (!copy)
+		return NULL;
+	*copy = *area;
+	copy->users = 0;
+	return copy;
+}
+
+static int share_doorbell(struct context *ctx, const struct puppet *parent, struct puppet *child)
+{
+	if (parent->socket < 0 || child->tid != child->tgid)
+		return 0;
+	child->socket = fcntl(parent->socket, F_DUPFD_CLOEXEC, 0);
+	return child->socket < 0 ? err_sys(ctx, -errno, "fcntl(F_DUPFD_CLOEXEC)") : 0;
+}
+
+static struct puppet *child_new(const struct puppet *parent, const struct puppet_clone *how,
+				pid_t tid)
+{
+	struct puppet_area *area = parent->area;
+	struct puppet *child;
+
+	if (!(how->flags & CLONE_VM))
+		area = area_copy(area);
+	if (!area)
+		return NULL;
+	child = made_new(tid, how->flags & CLONE_THREAD ? parent->tgid : tid, area,
+			 child_slot(parent, how));
+	if (!child && area != parent->area)
+		free(area);
+	if (child)
+		child->pid_depth = child_depth(parent, how);
+	return child;
+}
+
+/* Waits for the first stop of a child that is being born, and takes it over. */
+static int adopt(struct context *ctx, const struct puppet *parent, const struct puppet_clone *how,
+		 pid_t tid, struct puppet **ret_child)
+{
+	struct puppet *child = child_new(parent, how, tid);
+	int r;
+
+	if (!child)
+		return err_oom(ctx); /* EXITKILL will end it */
+	r = trace_await_park(ctx, child);
+	if (r == 0)
+		r = share_doorbell(ctx, parent, child);
+	/* Handed over even so: the caller kills it with the others. */
+	child->state = child->state == PUPPET_GONE ? PUPPET_GONE : PUPPET_LOOP;
+	*ret_child = child;
+	return r;
+}
+
+/* The number of the child in the coordinator's namespace, or 0: only ptrace can tell. */
+static pid_t number_here(const struct puppet *parent, const struct puppet_clone *how)
+{
+	uint32_t depth = child_depth(parent, how);
+
+	return how->n_set_tid > depth ? how->set_tid[depth] : 0;
+}
+
+static int clone_failed(struct context *ctx, int r, const struct puppet *parent,
+			const struct puppet_clone *how)
+{
+	pid_t here = number_here(parent, how);
+
+	if (r == -EEXIST && here > 0)
+		return made_pid_in_use(ctx, here);
+	return r;
+}
+
+static int born_failed(struct context *ctx, int r, const struct puppet_clone *how)
+{
+	if (how->n_set_tid == 0)
+		return err_while(ctx, r, "cloning a task");
+	return err_while(ctx, r, "cloning %s %d",
+			 how->flags & CLONE_THREAD ? "thread" : "process",
+			 how->set_tid[how->n_set_tid - 1]);
+}
+
+int puppet_clone_many(struct context *ctx, struct puppet *parent, const struct puppet_clone *how,
+		      size_t n, struct puppet **ret_children)
+{
+	_cleanup_(arena_deinit) struct arena arena;
+	struct call_table t;
+	int r, failed;
+
+	memset(ret_children, 0, n * sizeof(*ret_children));
+	arena_init(&arena, ctx);
+	call_table_init(&t, &arena);
+	for (size_t i = 0; i < n; i++) {
+		assert(number_here(parent, &how[i]) > 0);
+		add_clone(&t, parent, &how[i]);
+	}
+	failed = puppet_run(ctx, parent, &t);
+	for (size_t i = 0; !t.failed && i < t.n_calls && t.calls[i].done; i++) {
+		if (t.calls[i].result < 0) {
+			failed = clone_failed(ctx, failed, parent, &how[i]);
+			return born_failed(ctx, failed, &how[i]);
+		}
+		r = adopt(ctx, parent, &how[i], number_here(parent, &how[i]), &ret_children[i]);
+		if (r < 0)
+			return born_failed(ctx, r, &how[i]);
+	}
+	return failed;
+}
+
+enum { FORK_EVENTS = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE };
+
+static int set_options(struct context *ctx, const struct puppet *p, unsigned long options)
+{
+	options |= PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD;
+	if (ptrace(PTRACE_SETOPTIONS, p->tid, NULL, options | PTRACE_O_SUSPEND_SECCOMP) == 0 ||
+	    ptrace(PTRACE_SETOPTIONS, p->tid, NULL, options) == 0)
+		return 0;
+	return err_sys(ctx, -errno, "ptrace(PTRACE_SETOPTIONS, %d)", p->tid);
+}
+
+/* The way that costs a stop: the fork event tells the child's number in our namespace. */
+static int clone_watched(struct context *ctx, struct puppet *parent, const struct puppet_clone *how,
+			 struct puppet **ret_child)
+{
+	_cleanup_(arena_deinit) struct arena arena;
+	struct call_table t;
+	int r;
+
+	r = set_options(ctx, parent, FORK_EVENTS);
+	if (r < 0)
+		return r;
+	parent->born = 0;
+	arena_init(&arena, ctx);
+	call_table_init(&t, &arena);
+	add_clone(&t, parent, how);
+	r = puppet_run(ctx, parent, &t);
+	if (r < 0)
+		return r;
+	if (parent->born == 0)
+		return err_msg(ctx, -EPROTO, "task %d: clone3 without a ptrace event", parent->tid);
+	r = adopt(ctx, parent, how, parent->born, ret_child);
+	if (r == 0)
+		r = set_options(ctx, *ret_child, 0);
+	return r < 0 ? r : set_options(ctx, parent, 0);
+}
+
+int puppet_clone(struct context *ctx, struct puppet *parent, const struct puppet_clone *how,
+		 struct puppet **ret_child)
+{
+	int r;
+
+	if (number_here(parent, how) > 0)
+		return puppet_clone_many(ctx, parent, how, 1, ret_child);
+	*ret_child = NULL;
+	r = clone_watched(ctx, parent, how, ret_child);
+	return r < 0 ? born_failed(ctx, r, how) : 0;
+}
