@@ -17,6 +17,7 @@
 #include "puppet/ring.h"
 #include "puppet/trace.h"
 #include "util/arena.h"
+#include "util/cleanup.h"
 #include "util/context.h"
 
 static puppet_addr slot_end(const struct puppet_area *area, uint32_t slot)
@@ -133,8 +134,7 @@ static int born_failed(struct context *ctx, int r, const struct puppet_clone *ho
 {
 	if (how->n_set_tid == 0)
 		return err_while(ctx, r, "cloning a task");
-	return err_while(ctx, r, "cloning %s %d",
-			 how->flags & CLONE_THREAD ? "thread" : "process",
+	return err_while(ctx, r, "cloning %s %d", how->flags & CLONE_THREAD ? "thread" : "process",
 			 how->set_tid[how->n_set_tid - 1]);
 }
 

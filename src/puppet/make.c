@@ -66,31 +66,33 @@ struct image_head {
 static struct image_head image_head(puppet_addr base)
 {
 	return (struct image_head){
-		.ehdr = {
-			.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB,
-				    EV_CURRENT},
-			.e_type = ET_EXEC,
+		.ehdr =
+			{
+				.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64,
+					    ELFDATA2LSB, EV_CURRENT},
+				.e_type = ET_EXEC,
 #if defined(__aarch64__)
-			.e_machine = EM_AARCH64,
+				.e_machine = EM_AARCH64,
 #else
-			.e_machine = EM_X86_64,
+				.e_machine = EM_X86_64,
 #endif
-			.e_version = EV_CURRENT,
-			.e_entry = base + IMAGE_CODE + INTERP_ENTRY_BREAK,
-			.e_phoff = offsetof(struct image_head, phdr),
-			.e_ehsize = sizeof(Elf64_Ehdr),
-			.e_phentsize = sizeof(Elf64_Phdr),
-			.e_phnum = 1,
-		},
-		.phdr = {
-			.p_type = PT_LOAD,
-			.p_flags = PF_R | PF_X,
-			.p_vaddr = base,
-			.p_paddr = base,
-			.p_filesz = IMAGE_CODE + stub_blob_len,
-			.p_memsz = IMAGE_CODE + stub_blob_len,
-			.p_align = 0x10000,
-		},
+				.e_version = EV_CURRENT,
+				.e_entry = base + IMAGE_CODE + INTERP_ENTRY_BREAK,
+				.e_phoff = offsetof(struct image_head, phdr),
+				.e_ehsize = sizeof(Elf64_Ehdr),
+				.e_phentsize = sizeof(Elf64_Phdr),
+				.e_phnum = 1,
+			},
+		.phdr =
+			{
+				.p_type = PT_LOAD,
+				.p_flags = PF_R | PF_X,
+				.p_vaddr = base,
+				.p_paddr = base,
+				.p_filesz = IMAGE_CODE + stub_blob_len,
+				.p_memsz = IMAGE_CODE + stub_blob_len,
+				.p_align = 0x10000,
+			},
 	};
 }
 
@@ -405,7 +407,7 @@ static int start_child(struct context *ctx, const struct puppet_make *how, int i
 {
 	_cleanup_close_ int control = -EBADF, theirs = -EBADF;
 	int pair[2], r;
-	pid_t pid;
+	pid_t pid = 0;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_sys(ctx, -errno, "socketpair");
@@ -450,7 +452,7 @@ static int make_once(struct context *ctx, const struct puppet_make *how, int ima
 	_cleanup_free_ struct puppet_area *area = area_new(how);
 	struct puppet *p;
 	int pair[2], r;
-	pid_t pid;
+	pid_t pid = 0;
 
 	if (!area)
 		return err_oom(ctx);

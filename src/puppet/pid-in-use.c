@@ -53,13 +53,16 @@ int made_pid_in_use(struct context *ctx, pid_t pid)
 				"end it, or restore into a new PID namespace (--new-pidns)");
 	}
 	if (find_member(pid, &stat)) {
-		(void)err_sys(ctx, -EEXIST,
-			      "clone3: PID %d is in use as %s of process %d (%s), whose leader has died",
-			      pid, stat.session == pid ? "session" : "process group", stat.pid,
-			      stat.comm);
-		return err_hint(ctx, -EEXIST,
-				"end that process, or restore into a new PID namespace (--new-pidns)");
+		(void)err_sys(
+			ctx, -EEXIST,
+			"clone3: PID %d is in use as %s of process %d (%s), whose leader has died",
+			pid, stat.session == pid ? "session" : "process group", stat.pid,
+			stat.comm);
+		return err_hint(
+			ctx, -EEXIST,
+			"end that process, or restore into a new PID namespace (--new-pidns)");
 	}
 	(void)err_sys(ctx, -EEXIST, "clone3: PID %d is in use", pid);
-	return err_hint(ctx, -EEXIST, "try again, or restore into a new PID namespace (--new-pidns)");
+	return err_hint(ctx, -EEXIST,
+			"try again, or restore into a new PID namespace (--new-pidns)");
 }

@@ -122,5 +122,8 @@ void puppet_free(struct puppet *p)
 	transport_free(p);
 	if (p->socket >= 0)
 		(void)close(p->socket); /* nothing is in flight any more */
+	/* A tree owns the areas of its borrowed puppets. */
+	if (!p->borrowed && --p->area->users == 0)
+		free(p->area);
 	free(p);
 }

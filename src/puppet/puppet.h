@@ -88,6 +88,7 @@ struct puppet {
 	bool suspended;		  /* its seccomp filters are suspended while we hold it */
 	bool leave_after;	  /* was entered by puppet_start; puppet_finish leaves */
 	uint32_t pid_depth;  /* made: PID namespace levels between the coordinator's and its own */
+	pid_t born;	     /* made: the last child that a ptrace event told of */
 	struct batch *batch; /* the table under way; private to transport.c; owned */
 };
 
@@ -172,24 +173,29 @@ int puppet_fds_in(struct context *ctx, struct puppet *p, const int *fds, size_t 
 /*
  * Starts the first stub as a child of the coordinator: exec of the stub image from a memfd, moved
  * to @base with @slots slots of @slot_size bytes, everything else unmapped except vdso and vvar; no
- * descriptors but its doorbell. With @set_tid (innermost first, may be NULL) it gets these PIDs;
- * @flags are clone flags (CLONE_NEWPID, ...).
+ * descriptors but its doorbell (for puppet_fds_in), which children inherit. With @set_tid
+ * (innermost first, may be NULL) it gets these PIDs; @clone_flags: CLONE_NEWPID, ...
+ * A stub runs with all signals blocked but SIGTRAP, and dies with the coordinator.
  */
 struct puppet_make {
 	puppet_addr base; /* where the area goes: free in every address space of the image */
 	uint32_t slots;
-	uint32_t slot_size;
+	uint32_t slot_size; /* a multiple of the page size */
 	uint64_t clone_flags;
 	const pid_t *set_tid;
 	size_t n_set_tid;
+	int doorbell; /* the number of the doorbell in the stub */
 };
 int puppet_make_first(struct context *ctx, const struct puppet_make *how,
 		      struct puppet **ret_puppet);
+/* How much address space an area takes. */
+uint64_t puppet_area_size(uint32_t slots, uint32_t slot_size);
 
 /*
  * Has @parent clone a new process (its copy: a stub in the same loop) or, with CLONE_THREAD |
  * CLONE_VM in @flags, a new thread that uses slot @slot. The child is auto-attached. @exit_signal
- * as in clone3; @set_tid innermost first.
+ * as in clone3; @set_tid innermost first. On failure *ret_child may be set all the same: a
+ * child that exists, to be killed with the others.
  */
 struct puppet_clone {
 	uint64_t flags;
@@ -200,13 +206,28 @@ struct puppet_clone {
 };
 int puppet_clone(struct context *ctx, struct puppet *parent, const struct puppet_clone *how,
 		 struct puppet **ret_child);
+/* The same for many children of one parent by one table. Each must have a set_tid that reaches the
+ * coordinator's PID namespace. ret_children has room for @n; NULL for those not made. */
+int puppet_clone_many(struct context *ctx, struct puppet *parent, const struct puppet_clone *how,
+		      size_t n, struct puppet **ret_children);
 
 /*
  * The last step of a made puppet's task: unmaps the area if @unmap (once per address space, by the
  * last task), sets p->regs, xstate and p->sigmask, and leaves the task ptrace-stopped as the
- * program's own.
+ * program's own: PTRACE_DETACH lets it run, and restarts a system call that its registers say was
+ * interrupted.
  */
 int puppet_become(struct context *ctx, struct puppet *p, const void *xstate, size_t xstate_len,
 		  bool unmap);
+/* After puppet_become: the process stops as by job control with @signal (or SIGSTOP where the
+ * program would not stop for it), once, for its first thread, before any is let go. */
+int puppet_job_stop(struct context *ctx, struct puppet *p, int signal);
+/* The task no longer dies with the coordinator (PTRACE_O_EXITKILL off). */
+int puppet_keep(struct context *ctx, struct puppet *p);
+/* Detaches: the task goes on by itself (in a stopped process: stays stopped). */
+int puppet_let_go(struct context *ctx, struct puppet *p);
+/* SIGKILL, waited for as a tracer; never fails. Threads before their leader. The zombie is left to
+ * its parent. */
+void puppet_kill(struct puppet *p);
 
 void puppet_free(struct puppet *p);

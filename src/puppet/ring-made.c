@@ -11,7 +11,6 @@
 #include "puppet/ring.h"
 
 #include <errno.h>
-#include <linux/ptrace.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -32,8 +31,8 @@ static bool at_bell_call(const struct puppet *p)
 /* A signal that the kernel forced upon the puppet: a call table named bad memory. */
 static int faulted(struct context *ctx, const struct puppet *p, int signal, const siginfo_t *info)
 {
-	return err_msg(ctx, -EFAULT, "task %d: SIG%s (code %d) at address %p in a call table", p->tid,
-		       sigabbrev_np(signal) ? sigabbrev_np(signal) : "?", info->si_code,
+	return err_msg(ctx, -EFAULT, "task %d: SIG%s (code %d) at address %p in a call table",
+		       p->tid, sigabbrev_np(signal) ? sigabbrev_np(signal) : "?", info->si_code,
 		       info->si_addr);
 }
 
