@@ -32,6 +32,7 @@ int arch_set_xstate(struct context *ctx, pid_t tid, const void *buf, size_t len)
 uint64_t arch_ip(const struct arch_regs *regs);
 void arch_set_ip(struct arch_regs *regs, uint64_t ip);
 uint64_t arch_sp(const struct arch_regs *regs);
+void arch_set_sp(struct arch_regs *regs, uint64_t sp);
 /* A human-readable name/value listing; one "name=value" per call of @out. For show. */
 void arch_describe_regs(const struct arch_regs *regs,
 			void (*out)(void *data, const char *name, uint64_t value), void *data);

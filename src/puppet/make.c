@@ -316,8 +316,8 @@ static int enter_loop(struct context *ctx, struct puppet *p)
 	r = arch_get_regs(ctx, p->tid, &regs);
 	if (r < 0)
 		return r;
-	arch_enter_regs(&regs, &regs, p->area->code + INTERP_ENTRY_MADE, slot,
-			slot + p->area->slot_size);
+	arch_enter_regs(&regs, &regs, p->area->code + INTERP_ENTRY_MADE, slot);
+	arch_set_sp(&regs, slot + p->area->slot_size);
 	r = arch_set_regs(ctx, p->tid, &regs);
 	if (r == 0)
 		p->state = PUPPET_LOOP;

@@ -106,6 +106,11 @@ uint64_t arch_sp(const struct arch_regs *regs)
 	return cuser(regs)->rsp;
 }
 
+void arch_set_sp(struct arch_regs *regs, uint64_t sp)
+{
+	user(regs)->rsp = sp;
+}
+
 void arch_describe_regs(const struct arch_regs *regs,
 			void (*out)(void *data, const char *name, uint64_t value), void *data)
 {
