@@ -32,7 +32,6 @@ enum { SWAP_TYPE_MASK = 31, SWAP_TYPE_MARKER = 31, SWAP_TYPE_BITS = 5, MARKER_GU
 
 enum { SCAN_BASIC = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_FILE | PAGE_IS_PFNZERO };
 
-/* Asks for pages that have any of PRESENT, SWAPPED (and GUARD, where known). */
 static int scan(const struct pagemap *pagemap, uint64_t start, uint64_t end,
 		struct uapi_page_region *regions, size_t room, uint64_t *ret_end)
 {
@@ -42,8 +41,7 @@ static int scan(const struct pagemap *pagemap, uint64_t start, uint64_t end,
 		.end = end,
 		.vec = (uint64_t)(uintptr_t)regions,
 		.vec_len = room,
-		.category_anyof_mask =
-			pagemap->scannable & ~(uint64_t)(PAGE_IS_FILE | PAGE_IS_PFNZERO),
+		.category_anyof_mask = pagemap->wanted,
 		.return_mask = pagemap->scannable,
 	};
 	int n = ioctl(pagemap->fd, UAPI_PAGEMAP_SCAN, &arg);
@@ -59,6 +57,7 @@ static bool scan_works(struct pagemap *pagemap, uint64_t categories)
 	uint64_t end;
 
 	pagemap->scannable = categories;
+	pagemap->wanted = categories & ~(uint64_t)(PAGE_IS_FILE | PAGE_IS_PFNZERO);
 	return scan(pagemap, 0, pagemap->page_size, NULL, 0, &end) >= 0;
 }
 
@@ -73,6 +72,14 @@ int pagemap_open(int proc_fd, struct pagemap *ret)
 		pagemap.scannable = 0;
 	*ret = pagemap;
 	return 0;
+}
+
+bool pagemap_only_guards(struct pagemap *pagemap)
+{
+	if (!(pagemap->scannable & PAGE_IS_GUARD))
+		return false;
+	pagemap->wanted = PAGE_IS_GUARD;
+	return true;
 }
 
 void pagemap_close(struct pagemap *pagemap)

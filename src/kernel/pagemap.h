@@ -35,11 +35,17 @@ struct pagemap {
 	int fd;		    /* /proc/PID/pagemap; owned */
 	uint32_t page_size; /* of pagemap's entries: the base page */
 	uint64_t scannable; /* categories (PAGE_IS_*) that PAGEMAP_SCAN knows; 0: no such ioctl */
+	uint64_t wanted;    /* categories that make a page of interest, of those above */
 };
 
 /* @proc_fd as in kernel/proc.h; ptrace access is needed. 0, -ESRCH or another -errno. */
 int pagemap_open(int proc_fd, struct pagemap *ret);
 void pagemap_close(struct pagemap *pagemap);
+/*
+ * Has walks report nothing but guarded pages, if the kernel can pick them out by itself: then true,
+ * and a walk over a whole address space costs one call.
+ */
+bool pagemap_only_guards(struct pagemap *pagemap);
 
 enum { PAGEMAP_REGIONS = 256, PAGEMAP_ENTRIES = 512 };
 

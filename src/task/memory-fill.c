@@ -73,7 +73,8 @@ struct fill {
 	const Coppice__Mm *mm;
 	const Coppice__Mm *inherited; /* what is mapped at the start; NULL: nothing */
 	const Coppice__Mm *kept;      /* the same if pages are shared, else NULL */
-	struct arena arena;	      /* of the table and sources */
+	struct arena arena;	      /* of the sources */
+	struct arena table_arena;     /* of the table */
 	struct call_table table;
 	struct page_source *sources;
 	size_t n_sources;
@@ -104,9 +105,10 @@ static bool table_is_full(const struct fill *f)
 
 /* ---- setup --------------------------------------------------------------------------------- */
 
-static bool shares_pages(const struct rebuild_process *p)
+static bool shares_pages(const struct rebuild *r, const struct rebuild_process *p)
 {
-	return p->inherits && p->msg->cow_parent == p->inherits->msg->id &&
+	return p->inherits && p->msg->cow_parent != 0 &&
+	       r->processes[p->msg->cow_parent - 1].mm == p->inherits->mm &&
 	       p->inherits->mm->exe == p->mm->exe;
 }
 
@@ -144,8 +146,7 @@ static int open_sources(struct fill *f)
 		int r;
 
 		f->has_zero |= run->kind == COPPICE__PAGE_KIND__PAGE_KIND_ZERO;
-		if (run->kind != COPPICE__PAGE_KIND__PAGE_KIND_DATA || run->file == last ||
-		    (run->shared && f->kept))
+		if (run->kind != COPPICE__PAGE_KIND__PAGE_KIND_DATA || run->file == last)
 			continue;
 		last = run->file;
 		r = find_source(f, last) ? 0 : open_source(f, last);
@@ -501,7 +502,7 @@ static int write_zeros(struct fill *f)
 		const Coppice__PageRun *run = f->mm->pages[i];
 		uint64_t left = run->pages * page_size(f);
 
-		if (run->kind != COPPICE__PAGE_KIND__PAGE_KIND_ZERO || (run->shared && f->kept))
+		if (run->kind != COPPICE__PAGE_KIND__PAGE_KIND_ZERO)
 			continue;
 		for (uint64_t at = run->address; left > 0;) {
 			uint64_t len = MIN(left, (uint64_t)sizeof(zeros));
@@ -537,7 +538,10 @@ static int build_table(struct fill *f)
 	bool done = true;
 	int r;
 
-	call_table_reset(&f->table);
+	/* In an arena of its own: a reset table would take new memory each time. */
+	arena_deinit(&f->table_arena);
+	arena_init(&f->table_arena, f->r->ctx);
+	call_table_init(&f->table, &f->table_arena);
 	f->table_bytes = 0;
 	while (done && f->stage != FILL_DONE) {
 		switch (f->stage) {
@@ -607,14 +611,15 @@ static void fill_init(struct fill *f, struct rebuild *r, struct rebuild_process 
 {
 	*f = (struct fill){.r = r, .p = p, .mm = p->mm};
 	f->inherited = p->inherits ? p->inherits->mm : NULL;
-	f->kept = shares_pages(p) ? f->inherited : NULL;
+	f->kept = shares_pages(r, p) ? f->inherited : NULL;
 	arena_init(&f->arena, r->ctx);
-	call_table_init(&f->table, &f->arena);
+	arena_init(&f->table_arena, r->ctx);
 	start_stage(f, FILL_SETUP);
 }
 
 static void fill_deinit(struct fill *f)
 {
+	arena_deinit(&f->table_arena);
 	arena_deinit(&f->arena);
 }
 

@@ -19,6 +19,7 @@
 #include "kind/task.h"
 #include "task/memory-ask.h"
 #include "task/memory-finish.h"
+#include "task/memory-guard.h"
 #include "task/memory-vdso.h"
 #include "task/memory-vma.h"
 #include "util/cleanup.h"
@@ -98,6 +99,9 @@ static int mm_collect(struct collect *c, struct collect_process *p)
 	if (r < 0)
 		return err_sys(c->ctx, r, "reading /proc/%d/smaps", p->pid);
 	r = vma_collect(c, p, mm);
+	if (r < 0)
+		return r;
+	r = guard_collect(c, p, mm);
 	if (r < 0)
 		return r;
 	return vdso_collect(c, p, mm);

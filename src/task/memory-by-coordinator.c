@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Pages out, the safe way: the coordinator reads them and writes them. The process does nothing and
+ * is charged for nothing. process_vm_readv() is the fast way to read; what the process itself may
+ * not read (PROT_NONE, execute-only) only /proc/PID/mem gives, as it does for debuggers.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "task/memory-batch.h"
+#include "util/cleanup.h"
+#include "util/io.h"
+
+enum { COPY_PAGES = 512, IOVS = 512 };
+
+struct by_coordinator {
+	char *buffer; /* COPY_PAGES pages, at the place of their state[]; owned */
+	int mem;      /* /proc/PID/mem, opened when needed; owned */
+};
+
+static void way_close(struct mm_save *s, void *state)
+{
+	struct by_coordinator *w = state;
+
+	(void)s;
+	close_guard(&w->mem);
+	free(w->buffer);
+	free(w);
+}
+
+static int way_open(struct mm_save *s, void **ret_state)
+{
+	struct by_coordinator *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return err_oom(s->c->ctx);
+	w->mem = -EBADF;
+	w->buffer = malloc((size_t)COPY_PAGES * s->out.page_size);
+	if (!w->buffer) {
+		free(w);
+		return err_oom(s->c->ctx);
+	}
+	*ret_state = w;
+	return 0;
+}
+
+/* Remote ranges that one process_vm_readv() fetches to one place of the buffer. */
+struct remote_read {
+	struct iovec remote[IOVS];
+	size_t n;
+	char *to;
+	size_t len;
+};
+
+static int flush(struct mm_save *s, struct remote_read *read)
+{
+	struct iovec local = {read->to, read->len};
+	pid_t tid = s->p->puppet->tid;
+	ssize_t n;
+
+	if (read->n == 0)
+		return 0;
+	n = process_vm_readv(tid, &local, 1, read->remote, read->n, 0);
+	if (n < 0)
+		return err_sys(s->c->ctx, -errno, "process_vm_readv(%d, %p)", tid,
+			       read->remote[0].iov_base);
+	if ((size_t)n != read->len)
+		return err_msg(s->c->ctx, -EIO, "process_vm_readv(%d, %p): %zd bytes of %zu", tid,
+			       read->remote[0].iov_base, n, read->len);
+	read->n = 0;
+	read->len = 0;
+	return 0;
+}
+
+static int read_forced(struct mm_save *s, struct by_coordinator *w, uint64_t from, char *to,
+		       size_t len)
+{
+	int r;
+
+	if (w->mem < 0)
+		w->mem = openat(s->p->proc_fd, "mem", O_RDONLY | O_CLOEXEC);
+	if (w->mem < 0)
+		return err_sys(s->c->ctx, -errno, "open(/proc/%d/mem)", s->p->pid);
+	r = io_pread_exact(w->mem, to, len, (off_t)from);
+	return r < 0 ? err_sys(s->c->ctx, r, "pread(/proc/%d/mem, %#llx)", s->p->pid,
+			       (unsigned long long)from)
+		     : 0;
+}
+
+static void mark_zero(struct page_batch *batch, const char *buffer)
+{
+	for (uint32_t i = 0; i < batch->n_pages; i++)
+		if (batch->state[i] == PAGE_STATE_DATA &&
+		    page_is_zero(buffer + (size_t)i * batch->page_size, batch->page_size))
+			batch->state[i] = PAGE_STATE_ZERO;
+}
+
+/* Reads everything that is DATA into the buffer. */
+static int fetch(struct mm_save *s, struct by_coordinator *w, const struct page_batch *batch)
+{
+	struct batch_cursor cursor = {};
+	struct remote_read read = {};
+	struct batch_run run;
+	int r;
+
+	while (batch_next(batch, &cursor, &run)) {
+		char *to = w->buffer + (size_t)run.first * batch->page_size;
+		size_t len = (size_t)run.pages * batch->page_size;
+
+		if (run.state != PAGE_STATE_DATA)
+			continue;
+		if (!(run.range->vma->prot & PROT_READ)) {
+			r = read_forced(s, w, run.start, to, len);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		if (read.n == IOVS || (read.n > 0 && read.to + read.len != to)) {
+			r = flush(s, &read);
+			if (r < 0)
+				return r;
+		}
+		if (read.n == 0)
+			read.to = to;
+		read.remote[read.n++] = (struct iovec){(void *)(uintptr_t)run.start, len};
+		read.len += len;
+	}
+	return flush(s, &read);
+}
+
+static int way_find_zero(struct mm_save *s, void *state, struct page_batch *batch)
+{
+	struct by_coordinator *w = state;
+	int r = fetch(s, w, batch);
+
+	if (r < 0)
+		return r;
+	mark_zero(batch, w->buffer);
+	return 0;
+}
+
+static int way_write(struct mm_save *s, void *state, const struct page_batch *batch)
+{
+	struct by_coordinator *w = state;
+	uint32_t first = 0;
+
+	while (first < batch->n_pages) {
+		uint32_t n = 0;
+		int r;
+
+		if (batch->state[first] != PAGE_STATE_DATA) {
+			first++;
+			continue;
+		}
+		while (first + n < batch->n_pages && batch->state[first + n] == PAGE_STATE_DATA)
+			n++;
+		r = io_write_all(s->out.fd, w->buffer + (size_t)first * batch->page_size,
+				 (size_t)n * batch->page_size);
+		if (r < 0)
+			return err_sys(s->c->ctx, r, "write (page file)");
+		first += n;
+	}
+	return 0;
+}
+
+const struct page_way page_way_coordinator = {
+	.batch_pages = COPY_PAGES,
+	.open = way_open,
+	.find_zero = way_find_zero,
+	.write = way_write,
+	.close = way_close,
+};
