@@ -24,6 +24,7 @@
 
 #include "kernel/pagemap.h"
 #include "task/memory-vma.h"
+#include "task/memory.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
 

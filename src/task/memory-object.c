@@ -84,7 +84,7 @@ static int save_extent(struct context *ctx, int fd, char *buf, uint64_t start, u
 	for (uint64_t at = start; at < end; at += COPY_SIZE) {
 		size_t want = (size_t)MIN((uint64_t)COPY_SIZE, end - at);
 		size_t pages;
-		size_t len;
+		size_t len = 0;
 		int r = cancel_point(ctx);
 
 		if (r == 0)

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "kernel/pagemap.h"
 #include "task/memory-batch.h"
