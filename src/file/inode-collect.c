@@ -246,12 +246,25 @@ static int set_found(struct collect *c, const struct inode_sight *sight, Coppice
 	return c->opt.check_content && S_ISREG(msg->mode) ? set_hash(c, sight, msg) : 0;
 }
 
+/* O_TMPFILE makes a file called "#INODE": a new one has another number. */
+static void cut_number(Coppice__Inode *msg)
+{
+	char *number = strrchr(msg->path, '#');
+
+	if (number && number > msg->path && number[-1] == '/' &&
+	    number[1 + strspn(number + 1, "0123456789")] == '\0')
+		number[1] = '\0';
+}
+
 static int set_made(struct collect *c, const struct inode_sight *sight, Coppice__Inode *msg)
 {
 	msg->uid = sight->st.st_uid;
 	msg->gid = sight->st.st_gid;
+	if (!S_ISREG(msg->mode))
+		return 0;
 	msg->atime_ns = timespec_ns(&sight->st.st_atim);
-	return S_ISREG(msg->mode) ? add_xattrs(c, sight, msg) : 0;
+	cut_number(msg);
+	return add_xattrs(c, sight, msg);
 }
 
 static int set_stat(struct collect *c, const struct inode_sight *sight, Coppice__Inode *msg)
