@@ -60,7 +60,7 @@ int validate_file(const struct validation *v, const ProtobufCMessage *msg)
 	case COPPICE__FILE__KIND_FIFO:
 		return check_content(v, "fifo", file->fifo->content);
 	case COPPICE__FILE__KIND_TTY:
-		if (file->tty->termios.len > TERMIOS_MAX || file->tty->winsize.len > TERMIOS_MAX)
+		if (file->tty->termios.len > TERMIOS_MAX)
 			return invalid(v, "tty.termios: %zu bytes", file->tty->termios.len);
 		return 0;
 	default:
