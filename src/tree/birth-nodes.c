@@ -176,11 +176,6 @@ static int find_hub(struct builder *bu, const struct sharers *s, uint32_t *ret_h
 	if (!node)
 		return -ENOMEM;
 	node->dead = true;
-	if (s->table == TREE_SIGHAND) {
-		/* CLONE_SIGHAND needs CLONE_VM, which was dealt with before */
-		node->table[TREE_VM] = bu->b->nodes[s->node[0]].table[TREE_VM];
-		node->hub[TREE_VM] = hub_of(bu, s->node[0], TREE_VM);
-	}
 	return 0;
 }
 
@@ -191,6 +186,11 @@ static int share(struct builder *bu, const struct sharers *s)
 	if (find_hub(bu, s, &hub) < 0)
 		return -ENOMEM;
 	bu->b->nodes[hub].table[s->table] = bu->b->nodes[s->node[0]].table[s->table];
+	if (s->table == TREE_SIGHAND && !bu->b->nodes[hub].table[TREE_VM]) {
+		/* CLONE_SIGHAND needs CLONE_VM, which was dealt with before */
+		bu->b->nodes[hub].table[TREE_VM] = bu->b->nodes[s->node[0]].table[TREE_VM];
+		bu->b->nodes[hub].hub[TREE_VM] = hub_of(bu, s->node[0], TREE_VM);
+	}
 	for (size_t i = 0; i < s->n; i++)
 		if (s->node[i] != hub)
 			bu->b->nodes[s->node[i]].hub[s->table] = hub;
