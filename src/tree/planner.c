@@ -336,7 +336,7 @@ int planner_run(struct context *ctx, struct arena *arena, const struct tree *tre
 	r = find_plan(ctx, arena, &scratch, tree, limit, plan);
 	arena_deinit(&scratch);
 	if (r < 0)
-		return err_while(ctx, r, "planning the process tree");
+		return r;
 	*ret_plan = plan;
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include <sched.h>
 
 #include "tree/model.h"
+#include "tree/print.h"
 #include "util/cleanup.h"
 
 struct replay {
@@ -15,18 +16,6 @@ struct replay {
 	uint32_t *task; /* by plan index; MODEL_NONE while it is not born */
 	struct strbuf *diff;
 	int n_diff;
-};
-
-static const char *const op_name[] = {
-	[PLAN_CLONE] = "clone",
-	[PLAN_SETSID] = "setsid",
-	[PLAN_SETPGID] = "setpgid",
-	[PLAN_SUBREAPER] = "subreaper",
-	[PLAN_EXIT] = "exit",
-	[PLAN_WAIT] = "wait",
-	[PLAN_TTY_OPEN] = "open the terminal",
-	[PLAN_TTY_DROP] = "drop the terminal",
-	[PLAN_TTY_FOREGROUND] = "set the foreground",
 };
 
 static int32_t number_of(const struct replay *re, uint32_t process)
@@ -137,8 +126,9 @@ static void run_steps(struct replay *re)
 
 		if (r == 0)
 			continue;
-		strbuf_printf(re->diff, "step %zu (%s by %d: %s): %s: %s\n", i + 1, op_name[s->op],
-			      number_of(re, s->process), s->reason, err_name(r), re->model.why);
+		strbuf_printf(re->diff, "step %zu (%s by %d: %s): %s: %s\n", i + 1,
+			      plan_op_name(s->op), number_of(re, s->process), s->reason,
+			      err_name(r), re->model.why);
 		re->n_diff++;
 		return;
 	}

@@ -42,8 +42,9 @@ static int check_parent(struct context *ctx, const struct tree *tree, const stru
 {
 	if (p->parent == TREE_NONE || !tree->processes[p->parent].zombie)
 		return 0;
-	return err_msg(ctx, -EDOM, "its parent %d is a zombie, and those have no children",
-		       TREE_PID(tree, p->parent));
+	return err_msg(ctx, -EDOM,
+		       "the parent %d of process %d is a zombie, and those have no children",
+		       TREE_PID(tree, p->parent), p->pid[0]);
 }
 
 static int check_session(struct context *ctx, const struct tree_index *index,
@@ -54,12 +55,15 @@ static int check_session(struct context *ctx, const struct tree_index *index,
 	if (p->sid[0] == 0)
 		return 0;
 	if (leader && !is_leader(leader))
-		return err_msg(ctx, -EDOM,
-			       "it is in session %d, but process %d is in session %d, and a leader "
-			       "cannot leave its session",
-			       p->sid[0], p->sid[0], leader->sid[0]);
+		return err_msg(
+			ctx, -EDOM,
+			"process %d is in session %d, but process %d is in session %d, and a "
+			"leader cannot leave its session",
+			p->pid[0], p->sid[0], p->sid[0], leader->sid[0]);
 	if (!leader && p->sid[0] == 1)
-		return err_msg(ctx, -EDOM, "session 1 is that of a dead init");
+		return err_msg(ctx, -EDOM,
+			       "process %d is in session 1, whose leader, init, is missing",
+			       p->pid[0]);
 	return 0;
 }
 
@@ -70,9 +74,12 @@ static int check_group(struct context *ctx, const struct tree_index *index,
 	const struct tree_process *leader = process_with(index, p->pgid[0]);
 
 	if (is_leader(p) && p->pgid[0] != p->pid[0])
-		return err_msg(ctx, -EDOM, "it leads a session but is in group %d", p->pgid[0]);
+		return err_msg(ctx, -EDOM, "process %d leads a session but is in group %d",
+			       p->pid[0], p->pgid[0]);
 	if (p->pgid[0] == 0 && p->sid[0] != 0)
-		return err_msg(ctx, -EDOM, "its group is outside the tree but not its session");
+		return err_msg(ctx, -EDOM,
+			       "the group of process %d is outside the tree but not its session",
+			       p->pid[0]);
 	if (leader && leader->sid[0] != p->sid[0])
 		return err_msg(ctx, -EDOM, "group %d and process %d are in different sessions",
 			       p->pgid[0], p->pgid[0]);
@@ -83,7 +90,8 @@ static int check_tables(struct context *ctx, const struct tree_process *p)
 {
 	for (int t = 0; t < TREE_TABLES; t++)
 		if (p->zombie && p->table[t])
-			return err_msg(ctx, -EDOM, "a zombie has no %s", tree_table_name[t]);
+			return err_msg(ctx, -EDOM, "process %d is a zombie, and those have no %s",
+				       p->pid[0], tree_table_name[t]);
 	return 0;
 }
 
@@ -99,17 +107,21 @@ static int check_tty(struct context *ctx, const struct tree_index *index,
 		if (index->tree->shell_job)
 			return 0;
 		r = err_msg(ctx, -EOPNOTSUPP,
-			    "its controlling terminal belongs to a session outside the tree");
+			    "the controlling terminal of process %d belongs to a session outside "
+			    "the tree",
+			    p->pid[0]);
 		return err_hint(ctx, r, "--shell-job gives it the terminal of the restoring shell");
 	}
 	if (!leader || leader->zombie)
-		return err_msg(ctx, -EDOM,
-			       "it has a terminal, but the leader of session %d, whose death takes "
-			       "the terminal from all members, is dead",
-			       p->sid[0]);
+		return err_msg(
+			ctx, -EDOM,
+			"process %d has a terminal, but the leader of session %d, whose death "
+			"takes it from all members, is dead",
+			p->pid[0], p->sid[0]);
 	if (leader->tty != p->tty)
-		return err_msg(ctx, -EDOM, "its terminal is not that of its session's leader %d",
-			       p->sid[0]);
+		return err_msg(ctx, -EDOM,
+			       "the terminal of process %d is not that of its session's leader %d",
+			       p->pid[0], p->sid[0]);
 	return 0;
 }
 
@@ -245,11 +257,8 @@ int state_check(struct context *ctx, const struct tree_index *index)
 	int r;
 
 	r = check_supported(ctx, tree);
-	for (size_t i = 0; i < tree->n_processes && r == 0; i++) {
+	for (size_t i = 0; i < tree->n_processes && r == 0; i++)
 		r = check_one(ctx, index, &tree->processes[i]);
-		if (r < 0)
-			r = err_while(ctx, r, "process %d", TREE_PID(tree, i));
-	}
 	if (r < 0)
 		return r;
 	arena_init(&scratch, ctx);

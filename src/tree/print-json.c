@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A plan as JSON (docs/TREES.md). Reasons are our own words: nothing in them needs escapes. */
+#include <sched.h>
+#include <signal.h>
+
+#include "tree/print.h"
+
+static void json_pid(const struct plan *plan, const char *field, uint32_t process,
+		     struct strbuf *out)
+{
+	strbuf_printf(out, ", \"%s\": [", field);
+	if (process == PLAN_NONE)
+		strbuf_puts(out, "0");
+	for (unsigned int i = 0; process != PLAN_NONE && i < plan->processes[process].n_pid; i++)
+		strbuf_printf(out, "%s%d", i ? ", " : "", plan->processes[process].pid[i]);
+	strbuf_puts(out, "]");
+}
+
+static void json_tables(uint64_t flags, struct strbuf *out)
+{
+	static const char *const name[TREE_TABLES] = {
+		[TREE_VM] = "vm",	    [TREE_FILES] = "files",	[TREE_FS] = "fs",
+		[TREE_SIGHAND] = "sighand", [TREE_SYSVSEM] = "sysvsem", [TREE_IO] = "io",
+	};
+	unsigned int n = 0;
+
+	for (int t = 0; t < TREE_TABLES; t++)
+		if (flags & tree_table_flag[t])
+			strbuf_printf(out, "%s\"%s\"", n++ ? ", " : ", \"share\": [", name[t]);
+	if (n)
+		strbuf_puts(out, "]");
+}
+
+static void json_clone(const struct plan *plan, const struct plan_step *s, struct strbuf *out)
+{
+	strbuf_printf(out, ", \"child\": %u", s->child);
+	json_pid(plan, "pid", s->child, out);
+	if (s->flags & CLONE_PARENT)
+		strbuf_puts(out, ", \"clone_parent\": true");
+	json_tables(s->flags, out);
+	if (s->exit_signal != SIGCHLD)
+		strbuf_printf(out, ", \"exit_signal\": %d", s->exit_signal);
+}
+
+static void json_step(const struct plan *plan, const struct plan_step *s, struct strbuf *out)
+{
+	strbuf_printf(out, "    {\"op\": \"%s\", \"process\": %u", plan_op_name(s->op), s->process);
+	switch (s->op) {
+	case PLAN_CLONE:
+		json_clone(plan, s, out);
+		break;
+	case PLAN_SETSID:
+		break;
+	case PLAN_SETPGID:
+		if (s->target != s->process)
+			strbuf_printf(out, ", \"target\": %u", s->target);
+		json_pid(plan, "pgid", s->group, out);
+		break;
+	case PLAN_SUBREAPER:
+		strbuf_printf(out, ", \"on\": %s", s->on ? "true" : "false");
+		break;
+	case PLAN_EXIT:
+		if (s->status)
+			strbuf_printf(out, ", \"status\": %d", s->status);
+		break;
+	case PLAN_WAIT:
+		strbuf_printf(out, ", \"child\": %u", s->child);
+		break;
+	case PLAN_TTY_OPEN:
+	case PLAN_TTY_DROP:
+		strbuf_printf(out, ", \"tty\": %u", s->tty);
+		break;
+	case PLAN_TTY_FOREGROUND:
+		strbuf_printf(out, ", \"tty\": %u", s->tty);
+		json_pid(plan, "pgid", s->group, out);
+		break;
+	}
+	strbuf_printf(out, ", \"reason\": \"%s\"}", s->reason);
+}
+
+void print_plan_json(const struct tree *tree, const struct plan *plan, struct strbuf *out)
+{
+	static const char *const root_session[] = {
+		[PLAN_ROOT_SESSION_ANY] = "any",
+		[PLAN_ROOT_SESSION_NEW] = "new",
+		[PLAN_ROOT_SESSION_INHERITED] = "inherited",
+	};
+
+	strbuf_printf(out, "{\n  \"root_session\": \"%s\",\n  \"tree_processes\": %zu,\n",
+		      root_session[plan->root_session], tree->n_processes);
+	strbuf_puts(out, "  \"steps\": [\n");
+	for (size_t i = 0; i < plan->n_steps; i++) {
+		json_step(plan, &plan->steps[i], out);
+		strbuf_puts(out, i + 1 < plan->n_steps ? ",\n" : "\n");
+	}
+	strbuf_puts(out, "  ]\n}\n");
+}

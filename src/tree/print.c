@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tree/print.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "util/arena.h"
+
+const char *plan_op_name(enum plan_op op)
+{
+	static const char *const name[] = {
+		[PLAN_CLONE] = "clone",
+		[PLAN_SETSID] = "setsid",
+		[PLAN_SETPGID] = "setpgid",
+		[PLAN_SUBREAPER] = "subreaper",
+		[PLAN_EXIT] = "exit",
+		[PLAN_WAIT] = "wait",
+		[PLAN_TTY_OPEN] = "tty_open",
+		[PLAN_TTY_DROP] = "tty_drop",
+		[PLAN_TTY_FOREGROUND] = "tty_foreground",
+	};
+
+	return name[op];
+}
+
+static int32_t number(const struct plan *plan, uint32_t process)
+{
+	return process == PLAN_NONE ? 0 : plan->processes[process].pid[0];
+}
+
+/* ---- the picture of the tree */
+
+enum { MAX_INDENT = 24 }; /* levels that are drawn */
+
+/* Children by parent, in the order of the processes. */
+struct picture {
+	const struct tree *tree;
+	struct strbuf *out;
+	uint32_t *child; /* first child */
+	uint32_t *next;	 /* next sibling */
+	bool *indent;	 /* by level: has the one above more siblings? */
+};
+
+static void print_exit_status(int32_t status, struct strbuf *out)
+{
+	if (WIFSIGNALED(status))
+		strbuf_printf(out, ", zombie (killed by signal %d)", WTERMSIG(status));
+	else
+		strbuf_printf(out, ", zombie (exit status %d)", WEXITSTATUS(status));
+}
+
+static void print_process(const struct tree_process *p, struct strbuf *out)
+{
+	strbuf_printf(out, "%d", p->pid[0]);
+	if (p->sid[0] == p->pid[0])
+		strbuf_puts(out, "  leads its session");
+	else if (p->sid[0])
+		strbuf_printf(out, "  session %d", p->sid[0]);
+	else
+		strbuf_puts(out, "  session outside");
+	if (p->pgid[0] != p->sid[0])
+		strbuf_printf(out, ", group %d", p->pgid[0]);
+	if (p->subreaper)
+		strbuf_puts(out, ", subreaper");
+	if (p->exit_signal != SIGCHLD)
+		strbuf_printf(out, ", exit signal %d", p->exit_signal);
+	if (p->tty)
+		strbuf_printf(out, ", terminal %u", p->tty);
+	if (p->zombie)
+		print_exit_status(p->exit_status, out);
+	strbuf_puts(out, "\n");
+}
+
+static bool picture_init(struct picture *pic, struct arena *arena)
+{
+	const struct tree *tree = pic->tree;
+	size_t n = tree->n_processes;
+
+	pic->child = arena_new_n(arena, uint32_t, n);
+	pic->next = arena_new_n(arena, uint32_t, n);
+	pic->indent = arena_new_n(arena, bool, n);
+	if (!pic->child || !pic->next || !pic->indent)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		pic->child[i] = pic->next[i] = TREE_NONE;
+	for (size_t i = n; i-- > 1;) {
+		uint32_t parent = tree->processes[i].parent;
+
+		if (parent == TREE_NONE)
+			parent = 0; /* joined from outside: shown below the root */
+		pic->next[i] = pic->child[parent];
+		pic->child[parent] = (uint32_t)i;
+	}
+	return true;
+}
+
+static void print_indent(struct picture *pic, size_t depth, bool last)
+{
+	size_t from = 1;
+
+	if (depth > MAX_INDENT) {
+		from = depth - MAX_INDENT;
+		strbuf_printf(pic->out, "(level %zu) ", depth);
+	}
+	for (size_t d = from; d < depth; d++)
+		strbuf_puts(pic->out, pic->indent[d] ? "|  " : "   ");
+	if (depth)
+		strbuf_puts(pic->out, last ? "`- " : "|- ");
+}
+
+/* Depth first with the way back through the parents: trees may be deep. */
+static void picture_walk(struct picture *pic)
+{
+	const struct tree *tree = pic->tree;
+	uint32_t at = 0;
+	size_t depth = 0;
+
+	for (;;) {
+		print_indent(pic, depth, pic->next[at] == TREE_NONE);
+		print_process(&tree->processes[at], pic->out);
+		if (pic->child[at] != TREE_NONE) {
+			pic->indent[depth++] = pic->next[at] != TREE_NONE;
+			at = pic->child[at];
+			continue;
+		}
+		while (depth && pic->next[at] == TREE_NONE) {
+			at = tree->processes[at].parent == TREE_NONE ? 0
+								     : tree->processes[at].parent;
+			depth--;
+		}
+		if (!depth)
+			return;
+		at = pic->next[at];
+	}
+}
+
+static void print_picture(const struct tree *tree, struct strbuf *out)
+{
+	struct picture pic = {.tree = tree, .out = out};
+	struct arena arena;
+
+	arena_init(&arena, NULL);
+	if (picture_init(&pic, &arena))
+		picture_walk(&pic);
+	else
+		out->failed = true;
+	arena_deinit(&arena);
+}
+
+/* ---- the steps */
+
+static void print_tables(uint64_t flags, struct strbuf *out)
+{
+	const char *before = ", sharing its ";
+
+	for (int t = 0; t < TREE_TABLES; t++) {
+		if (!(flags & tree_table_flag[t]))
+			continue;
+		strbuf_printf(out, "%s%s", before, tree_table_name[t]);
+		before = " and ";
+	}
+}
+
+static void print_what(const struct plan *plan, const struct plan_step *s, struct strbuf *out)
+{
+	strbuf_printf(out, "%d ", number(plan, s->process));
+	switch (s->op) {
+	case PLAN_CLONE:
+		strbuf_printf(out, "forks %d", number(plan, s->child));
+		print_tables(s->flags, out);
+		break;
+	case PLAN_SETSID:
+		strbuf_puts(out, "calls setsid");
+		break;
+	case PLAN_SETPGID:
+		strbuf_printf(out, "enters group %d", number(plan, s->group));
+		break;
+	case PLAN_SUBREAPER:
+		strbuf_puts(out, s->on ? "becomes a subreaper" : "ceases to be a subreaper");
+		break;
+	case PLAN_EXIT:
+		strbuf_puts(out, "exits");
+		break;
+	case PLAN_WAIT:
+		strbuf_printf(out, "waits for %d", number(plan, s->child));
+		break;
+	case PLAN_TTY_OPEN:
+		strbuf_printf(out, "takes terminal %u", s->tty);
+		break;
+	case PLAN_TTY_DROP:
+		strbuf_puts(out, "drops its terminal");
+		break;
+	case PLAN_TTY_FOREGROUND:
+		strbuf_printf(out, "puts group %d in the foreground", number(plan, s->group));
+		break;
+	}
+}
+
+static void print_step(const struct plan *plan, size_t i, struct strbuf *out)
+{
+	size_t before = out->len;
+
+	strbuf_printf(out, "%5zu  ", i + 1);
+	print_what(plan, &plan->steps[i], out);
+	if (out->len < before + 40)
+		strbuf_printf(out, "%*s", (int)(before + 40 - out->len), "");
+	strbuf_printf(out, "  %s\n", plan->steps[i].reason);
+}
+
+static size_t count_role(const struct plan *plan, enum plan_role role)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < plan->n_processes; i++)
+		n += plan->processes[i].role == role;
+	return n;
+}
+
+void print_plan_text(const struct tree *tree, const struct plan *plan, struct strbuf *out)
+{
+	static const char *const root_session[] = {
+		[PLAN_ROOT_SESSION_ANY] = "a session that it leaves",
+		[PLAN_ROOT_SESSION_NEW] = "a new session outside the tree",
+		[PLAN_ROOT_SESSION_INHERITED] = "the session of whoever restores",
+	};
+
+	print_picture(tree, out);
+	strbuf_printf(out, "\n%zu processes, %zu dead leaders, %zu scaffolds, %zu steps\n",
+		      tree->n_processes, count_role(plan, PLAN_ROLE_LEADER),
+		      count_role(plan, PLAN_ROLE_SCAFFOLD), plan->n_steps);
+	strbuf_printf(out, "    0  %d is there, in %s\n", number(plan, 0),
+		      root_session[plan->root_session]);
+	for (size_t i = 0; i < plan->n_steps; i++)
+		print_step(plan, i, out);
+}
+
+/* ---- dot */
+
+static void dot_node(const struct tree *tree, const struct plan *plan, size_t i, struct strbuf *out)
+{
+	static const char *const style[] = {
+		[PLAN_ROLE_TREE] = "solid",
+		[PLAN_ROLE_LEADER] = "dashed",
+		[PLAN_ROLE_SCAFFOLD] = "dotted",
+	};
+	const struct tree_process *p = i < tree->n_processes ? &tree->processes[i] : NULL;
+
+	strbuf_printf(out, "\tp%zu [label=\"%d", i, plan->processes[i].pid[0]);
+	if (p)
+		strbuf_printf(out, "\\nsession %d group %d%s%s", p->sid[0], p->pgid[0],
+			      p->subreaper ? "\\nsubreaper" : "", p->zombie ? "\\nzombie" : "");
+	strbuf_printf(out, "\", style=%s];\n", style[plan->processes[i].role]);
+}
+
+void print_plan_dot(const struct tree *tree, const struct plan *plan, struct strbuf *out)
+{
+	strbuf_puts(out, "digraph plan {\n\tnode [shape=box];\n");
+	strbuf_puts(out, "\t// solid: of the tree; dashed: dead leader; dotted: scaffold\n");
+	for (size_t i = 0; i < plan->n_processes; i++)
+		dot_node(tree, plan, i, out);
+	strbuf_puts(out, "\t// who is whose child in the end\n");
+	for (size_t i = 1; i < tree->n_processes; i++)
+		if (tree->processes[i].parent != TREE_NONE)
+			strbuf_printf(out, "\tp%u -> p%zu [style=bold];\n",
+				      tree->processes[i].parent, i);
+	strbuf_puts(out, "\t// who forks whom\n");
+	for (size_t i = 0; i < plan->n_steps; i++) {
+		const struct plan_step *s = &plan->steps[i];
+
+		if (s->op == PLAN_CLONE)
+			strbuf_printf(out, "\tp%u -> p%u [style=dashed, color=gray%s];\n",
+				      s->process, s->child,
+				      s->flags & CLONE_PARENT ? ", label=sibling" : "");
+	}
+	strbuf_puts(out, "}\n");
+}

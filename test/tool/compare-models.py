@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Plans of random trees, replayed on a model of the kernel that is not ours.
+
+usage: compare-models.py COPPICE [FIRST [COUNT]]
+
+treemodel.py (../shared/trees beside the checkout, or the directory in $COPPICE_TREES) makes random
+histories; `coppice plan --tree --json` plans the tree that each ends in; treemodel replays the
+plan and compares. Exit status 77, which means skipped, where treemodel is not there.
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+
+def load_treemodel():
+    here = os.path.dirname(os.path.abspath(__file__))
+    path = os.environ.get("COPPICE_TREES") or os.path.join(here, "..", "..", "..", "shared", "trees")
+    sys.path.insert(0, path)
+    try:
+        import treemodel
+    except ImportError:
+        print("skipped: no treemodel.py in", os.path.normpath(path))
+        sys.exit(77)
+    return treemodel
+
+
+def plan_of(coppice, tree, path):
+    """The plan as treemodel reads it, or the error text."""
+    with open(path, "w") as f:
+        json.dump(tree, f)
+    done = subprocess.run([coppice, "plan", "--tree", path, "--json"], capture_output=True, text=True)
+    if done.returncode:
+        return None, done.stderr.strip()
+    return json.loads(done.stdout), None
+
+
+def differences(model, coppice, seed, path):
+    # flat trees; of every size from a few processes to some hundred
+    ops = 10 + seed * 7 % 290
+    _, kernel = model.random_history(seed, ops=ops, container=seed % 2 == 0, nested=False)
+    tree = kernel.tree()
+    plan, error = plan_of(coppice, tree, path)
+    if error:
+        return [error]
+    return model.run_plan(plan, tree)
+
+
+def main():
+    coppice = sys.argv[1]
+    first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    count = int(sys.argv[3]) if len(sys.argv) > 3 else 300
+    model = load_treemodel()
+    bad = 0
+    with tempfile.TemporaryDirectory() as directory:
+        for seed in range(first, first + count):
+            found = differences(model, coppice, seed, os.path.join(directory, "tree.json"))
+            if found:
+                print("seed %d: %s" % (seed, "; ".join(found[:4])))
+                bad += 1
+    print("%d of %d plans lead to their tree on treemodel" % (count - bad, count))
+    sys.exit(1 if bad else 0)
+
+
+main()
