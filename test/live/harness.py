@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import traceback
 
-CLONE_NEWNS, CLONE_NEWPID = 0x00020000, 0x20000000
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID = 0x00020000, 0x08000000, 0x20000000
 MS_REC, MS_PRIVATE = 16384, 1 << 18
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -49,7 +49,7 @@ def in_namespace(function, *arguments):
     outer = os.fork()
     if outer == 0:
         os.close(read_end)
-        if libc.unshare(CLONE_NEWNS | CLONE_NEWPID) != 0:
+        if libc.unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID) != 0:
             os._exit(3)
         init = os.fork()
         if init != 0:

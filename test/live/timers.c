@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * POSIX timers: ids, notification, interval, and the time that remains.
+ *
+ * A sampler thread reads the remaining time and the clock once a millisecond. The longest
+ * step of the clock between two samples is the time that the program did not exist; across it
+ * the remaining time must not have moved on.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "live.h"
+#include "util/macro.h"
+
+#define NS 1000000000LL
+
+static long long to_ns(struct timespec t)
+{
+	return t.tv_sec * NS + t.tv_nsec;
+}
+
+/* Without glibc, which has ids of its own. */
+static int create(clockid_t clock, int notify, int sig, long long value, long long interval,
+		  int *ret_id)
+{
+	struct sigevent event = {.sigev_notify = notify, .sigev_signo = sig};
+	struct itimerspec time = {
+		.it_value = {value / NS, value % NS},
+		.it_interval = {interval / NS, interval % NS},
+	};
+
+	event.sigev_value.sival_ptr = (void *)0x123456789abcdefUL;
+	event._sigev_un._tid = (int)gettid();
+	return (int)syscall(SYS_timer_create, clock, &event, ret_id) ||
+	       (int)syscall(SYS_timer_settime, *ret_id, 0, &time, NULL);
+}
+
+static long long remaining(int id)
+{
+	struct itimerspec time;
+
+	return syscall(SYS_timer_gettime, id, &time) ? -1 : to_ns(time.it_value);
+}
+
+/* ---- ids, with gaps ------------------------------------------------------------------------ */
+
+static int ids[6];
+
+static int make_ids(void)
+{
+	sigset_t set;
+	int gap;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGRTMIN + 1);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	if (create(CLOCK_MONOTONIC, SIGEV_NONE, 0, 5000 * NS, 0, &gap) ||
+	    create(CLOCK_REALTIME, SIGEV_SIGNAL, SIGRTMIN + 1, 5000 * NS, 7 * NS + 5, &ids[0]) ||
+	    syscall(SYS_timer_delete, gap) ||
+	    create(CLOCK_BOOTTIME, SIGEV_SIGNAL | SIGEV_THREAD_ID, SIGRTMIN + 1, 6000 * NS, 0,
+		   &ids[1]) ||
+	    create(CLOCK_PROCESS_CPUTIME_ID, SIGEV_SIGNAL, SIGRTMIN + 1, 7000 * NS, NS, &ids[2]) ||
+	    create(CLOCK_THREAD_CPUTIME_ID, SIGEV_NONE, 0, 8000 * NS, 0, &ids[3]) ||
+	    create(CLOCK_TAI, SIGEV_SIGNAL, SIGRTMIN + 1, 0, 0, &ids[4]))
+		return 1;
+	return create(CLOCK_MONOTONIC, SIGEV_SIGNAL, SIGRTMIN + 1, NS / 100, 0, &ids[5]);
+}
+
+static int check_ids(void)
+{
+	static const long long at_most[] = {5000 * NS, 6000 * NS, 7000 * NS, 8000 * NS};
+	const struct timespec some_time = {1, 0};
+	struct itimerspec time;
+	siginfo_t info;
+	sigset_t set;
+	int next;
+
+	for (size_t i = 0; i < ARRAY_SIZE(at_most); i++) {
+		CHECK(remaining(ids[i]) <= at_most[i]);
+		CHECK(remaining(ids[i]) > at_most[i] - 100 * NS);
+	}
+	CHECK_EQ(syscall(SYS_timer_gettime, ids[0], &time), 0);
+	CHECK_EQ(to_ns(time.it_interval), 7 * NS + 5);
+	CHECK_EQ(remaining(ids[4]), 0);
+	/* Expired before the dump or after it: once, in any case. */
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGRTMIN + 1);
+	CHECK_EQ(sigtimedwait(&set, &info, &some_time), SIGRTMIN + 1);
+	CHECK_EQ(info.si_code, SI_TIMER);
+	CHECK(info.si_value.sival_ptr == (void *)0x123456789abcdefUL);
+	CHECK_EQ(sigtimedwait(&set, &info, &(struct timespec){0}), -1);
+	CHECK_EQ(create(CLOCK_MONOTONIC, SIGEV_NONE, 0, NS, 0, &next), 0);
+	CHECK_EQ(syscall(SYS_timer_delete, next), 0);
+	return 0;
+}
+
+/* ---- remaining time across the dump -------------------------------------------------------- */
+
+static int sampled;
+static pthread_t sampler;
+static volatile int stop;
+static long long longest_gap, drop_across;
+
+static void *sample(void *unused)
+{
+	long long clock_before = 0, left_before = 0;
+
+	(void)unused;
+	while (!stop) {
+		struct timespec now;
+		long long left = remaining(sampled);
+
+		(void)clock_gettime(CLOCK_MONOTONIC, &now);
+		if (clock_before && to_ns(now) - clock_before > longest_gap) {
+			longest_gap = to_ns(now) - clock_before;
+			drop_across = left_before - left;
+		}
+		clock_before = to_ns(now);
+		left_before = left;
+		(void)usleep(1000);
+	}
+	return NULL;
+}
+
+static int make_exact(void)
+{
+	if (create(CLOCK_MONOTONIC, SIGEV_NONE, 0, 5000 * NS, 0, &sampled))
+		return 1;
+	return pthread_create(&sampler, NULL, sample, NULL);
+}
+
+static int check_exact(void)
+{
+	const long long sampling =
+		10000000; /* a generous period of the sampler on a busy machine */
+
+	stop = 1;
+	(void)pthread_join(sampler, NULL);
+	CHECK(longest_gap > 0);
+	CHECK(drop_across >= 0);
+	if (drop_across > sampling)
+		return live_fail("%lld us of the remaining time passed while the program did not "
+				 "exist for %lld us",
+				 drop_across / 1000, longest_gap / 1000);
+	return 0;
+}
+
+static const struct live_row rows[] = {
+	{.name = "ids", .make = make_ids, .check = check_ids},
+	{.name = "exact", .make = make_exact, .check = check_exact},
+};
+
+int main(int argc, char **argv)
+{
+	return live_main(argc, argv, rows, ARRAY_SIZE(rows));
+}
