@@ -34,17 +34,17 @@ static int check_owner(struct context *ctx, const struct image_reader *rd, const
 	if (st->st_uid != geteuid() && st->st_uid != 0) {
 		r = err_msg(ctx, -EPERM, "%s belongs to user %u, not to the caller (user %u)", name,
 			    st->st_uid, geteuid());
-		return err_hint(ctx, r,
-				"restoring runs the program in the image: if it can be trusted, "
-				"make it yours: chown -R %u %s",
-				geteuid(), rd->path);
+		return err_hint(
+			ctx, r,
+			"chown -R %u %s, if what is in it can be trusted: restoring runs it",
+			geteuid(), rd->path);
 	}
 	if ((st->st_mode & (S_IWGRP | S_IWOTH)) != 0) {
 		r = err_msg(ctx, -EPERM, "%s is writable by others (mode %04o)", name,
 			    st->st_mode & 07777);
 		return err_hint(ctx, r,
-				"restoring runs the program in the image: if nobody has changed "
-				"it, chmod -R go-w %s",
+				"chmod -R go-w %s, if nobody has changed it: restoring runs "
+				"what is in it",
 				rd->path);
 	}
 	return 0;
@@ -159,10 +159,10 @@ static int read_manifest(struct context *ctx, struct image_reader *rd)
 	int r = reader_read_file(ctx, rd, IMAGE_MANIFEST, &bytes, &len);
 
 	if (r == -ENOENT) {
-		r = err_msg(ctx, -ENOENT, "%s holds no %s", rd->path, IMAGE_MANIFEST);
-		return err_hint(ctx, r,
-				"this is no image, or its dump did not come to its end: "
-				"nothing in it can be restored");
+		r = err_msg(ctx, -ENOENT,
+			    "%s holds no %s: it is no image, or its dump did not come to its end",
+			    rd->path, IMAGE_MANIFEST);
+		return err_hint(ctx, r, "give the directory of a dump that was completed");
 	}
 	return r < 0 ? r : reader_unpack_manifest(ctx, &rd->arena, bytes, len, &rd->manifest);
 }

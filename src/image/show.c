@@ -68,6 +68,8 @@ static bool text_one_line(struct show *s, const ProtobufCMessage *msg)
 	text_line(&line, msg);
 	if (line.len > LINE_WIDTH)
 		return false;
+	if (line.len == 0)
+		strbuf_puts(&line, "{}"); /* it exists, though all in it is zero */
 	(void)fputc(' ', s->out);
 	put(s, &line);
 	(void)fputc('\n', s->out);
