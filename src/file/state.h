@@ -11,13 +11,6 @@
 #include "kind/file.h"
 #include "kind/rebuild.h"
 
-/* A way to an inode: a magic link, which leads to the thing itself and not to what its name is now. */
-struct inode_sight {
-	const char *magic; /* "/proc/812/fd/7", "/proc/812/map_files/..."; arena */
-	const char *text;  /* the link's text; arena */
-	struct stat st;	   /* of what it leads to */
-};
-
 struct inode_node {
 	struct chain chain; /* by (st_dev, st_ino) */
 	dev_t dev;
@@ -52,7 +45,7 @@ struct collect_files {
 	size_t n_ancestor_pipes;
 	bool ancestors_read;
 	bool termios_seen; /* the terminal's settings are in some TtyFile */
-	dev_t shm_dev; /* the kernel's own tmpfs (memfds, shared memory); 0: not asked yet */
+	dev_t shm_dev;	   /* the kernel's own tmpfs (memfds, shared memory); 0: not asked yet */
 };
 
 /* The state of this collection, made at first use; NULL after an allocation failure. */

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Collecting open file descriptions.
+ *
+ * Which descriptors are one open file description only kcmp(2) tells. Two that are one agree in
+ * the text of their links, mount and inode, so those go into a bucket, and within a bucket kcmp's
+ * order (which is arbitrary, but total) makes a binary tree: a descriptor costs one comparison
+ * where it is shared by all, and a logarithmic number where the same file was opened very often.
+ * Offset and flags are no part of that key: a process outside may share the description and
+ * change them while we read.
+ *
+ * A description is duplicated into the coordinator only at first sight and closed at once: a table
+ * may have more descriptors than we may.
+ */
+#include "file/description.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <xxhash.h>
+
+#include "file/owner.h"
+#include "file/state.h"
+#include "kernel/sys.h"
+#include "util/cleanup.h"
+
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL /* since 6.9 */
+#endif
+
+const struct file_kind *file_kind_of(const Coppice__File *file)
+{
+	for (const struct file_kind *const *kind = file_kinds; *kind; kind++)
+		if ((*kind)->which == file->kind_case)
+			return *kind;
+	return NULL;
+}
+
+static const struct file_kind *find_kind(const struct file_probe *probe)
+{
+	for (const struct file_kind *const *kind = file_kinds; *kind; kind++)
+		if ((*kind)->matches(probe))
+			return *kind;
+	return NULL;
+}
+
+/* ---- one open file description ------------------------------------------------------------- */
+
+static int open_pidfd(struct collect *c, const struct collect_process *p)
+{
+	pid_t tid = p->threads[0].tid; /* the leader may be dead */
+	int pidfd = sys_pidfd_open(tid, tid == p->pid ? 0 : PIDFD_THREAD);
+
+	return pidfd < 0 ? err_sys(c->ctx, pidfd, "pidfd_open(%d)", tid) : pidfd;
+}
+
+int fd_source_init(struct fd_source *s, struct collect *c, struct collect_process *p)
+{
+	int pidfd = open_pidfd(c, p);
+
+	if (pidfd < 0)
+		return pidfd;
+	*s = (struct fd_source){.c = c, .p = p, .tid = p->threads[0].tid, .pidfd = pidfd};
+	return collect_files_get(c) ? 0 : err_oom(c->ctx);
+}
+
+void fd_source_deinit(struct fd_source *s)
+{
+	close_guard(&s->pidfd);
+	s->pidfd = -EBADF;
+}
+
+int file_probe_dup(struct collect *c, const struct file_probe *probe, int *ret_fd)
+{
+	_cleanup_close_ int pidfd = open_pidfd(c, probe->process);
+	int fd;
+
+	if (pidfd < 0)
+		return pidfd;
+	fd = sys_pidfd_getfd(pidfd, probe->number);
+	if (fd < 0)
+		return err_sys(c->ctx, fd, "pidfd_getfd(%d)", probe->number);
+	*ret_fd = fd;
+	return 0;
+}
+
+static int look_at(struct fd_source *s, struct file_probe *probe)
+{
+	struct collect *c = s->c;
+	struct statfs fs;
+
+	probe->fd = sys_pidfd_getfd(s->pidfd, probe->number);
+	if (probe->fd < 0)
+		return err_sys(c->ctx, probe->fd, "pidfd_getfd(%d)", probe->number);
+	if (fstat(probe->fd, &probe->st) < 0)
+		return err_sys(c->ctx, -errno, "fstat(%s)", probe->link);
+	if (fstatfs(probe->fd, &fs) < 0)
+		return err_sys(c->ctx, -errno, "fstatfs(%s)", probe->link);
+	probe->fs_type = (uint64_t)fs.f_type;
+	return 0;
+}
+
+static int refuse_unknown(struct fd_source *s, const struct file_probe *probe)
+{
+	return collect_refuse(s->c, NULL,
+			      "%s, fd %d: %s: this kind of open file is not supported yet",
+			      collect_name(s->c, s->p), probe->number, probe->link);
+}
+
+/* Fills @node for the descriptor in its probe; node->msg stays NULL when it is refused. */
+static int describe(struct fd_source *s, struct file_node *node)
+{
+	struct file_probe *probe = &node->probe;
+	struct collect *c = s->c;
+	size_t refusals = c->n_refusals;
+	Coppice__File *msg;
+	int r;
+
+	r = look_at(s, probe);
+	if (r < 0)
+		return r;
+	node->kind = find_kind(probe);
+	if (!node->kind)
+		return refuse_unknown(s, probe);
+	msg = arena_new(c->arena, Coppice__File);
+	if (!msg)
+		return err_oom(c->ctx);
+	coppice__file__init(msg);
+	msg->flags = probe->info.flags & ~(uint32_t)O_CLOEXEC;
+	msg->offset = probe->info.pos;
+	msg->kind_case = node->kind->which;
+	r = owner_collect(c, probe, msg);
+	if (r < 0)
+		return r;
+	r = node->kind->collect(c, probe, msg);
+	if (r == 0 && c->n_refusals == refusals)
+		node->msg = msg;
+	return r;
+}
+
+static int publish(struct collect *c, struct file_node *node)
+{
+	Coppice__Checkpoint *cp = c->cp;
+	struct file_node **slot;
+	Coppice__File **msg;
+
+	if (!node->msg)
+		return 0;
+	msg = arena_append(c->arena, &cp->files, &cp->n_files, sizeof(*msg));
+	slot = arena_append(c->arena, &c->files->nodes, &c->files->n_nodes, sizeof(*slot));
+	if (!msg || !slot)
+		return err_oom(c->ctx);
+	*msg = node->msg;
+	*slot = node;
+	node->msg->id = (uint32_t)cp->n_files;
+	return 0;
+}
+
+static int new_node(struct fd_source *s, const struct file_probe *probe,
+		    struct file_node **ret_node)
+{
+	struct file_node *node = arena_new(s->c->arena, struct file_node);
+	int r;
+
+	if (!node)
+		return err_oom(s->c->ctx);
+	*node = (struct file_node){.probe = *probe};
+	node->probe.link = arena_strdup(s->c->arena, probe->link);
+	if (!node->probe.link)
+		return err_oom(s->c->ctx);
+	r = describe(s, node);
+	close_guard(&node->probe.fd);
+	node->probe.fd = -EBADF;
+	if (r < 0)
+		return r;
+	*ret_node = node;
+	return publish(s->c, node);
+}
+
+/* ---- telling them apart -------------------------------------------------------------------- */
+
+static bool same_bucket(const struct file_probe *a, const struct file_probe *b)
+{
+	return a->info.mnt_id == b->info.mnt_id && a->info.ino == b->info.ino &&
+	       strcmp(a->link, b->link) == 0;
+}
+
+static uint64_t bucket_hash(const struct file_probe *probe)
+{
+	uint64_t key[3] = {probe->info.mnt_id, probe->info.ino,
+			   XXH3_64bits(probe->link, strlen(probe->link))};
+
+	return XXH3_64bits(key, sizeof(key));
+}
+
+static struct file_node *find_root(const struct collect_files *files,
+				   const struct file_probe *probe, uint64_t hash)
+{
+	struct chain *chain = chains_find(&files->buckets, hash);
+
+	for (; chain; chain = chains_next(chain)) {
+		struct file_node *root = (struct file_node *)chain;
+
+		if (same_bucket(&root->probe, probe))
+			return root;
+	}
+	return NULL;
+}
+
+/* The description, or where in the tree below @root its node belongs. */
+static int search(struct fd_source *s, struct file_node *root, int number,
+		  struct file_node **ret_found, struct file_node ***ret_place)
+{
+	struct file_node *node = root;
+	struct file_node **place = NULL;
+
+	while (node) {
+		int order = sys_kcmp(s->tid, node->probe.process->threads[0].tid, KCMP_FILE,
+				     (unsigned long)number, (unsigned long)node->probe.number);
+
+		if (order == 0) {
+			*ret_found = node;
+			return 0;
+		}
+		if (order != 1 && order != 2)
+			return err_sys(s->c->ctx, order < 0 ? order : -EIO, "kcmp(KCMP_FILE)");
+		place = order == 1 ? &node->less : &node->greater;
+		node = *place;
+	}
+	*ret_found = NULL;
+	*ret_place = place;
+	return 0;
+}
+
+int description_find(struct fd_source *s, const struct file_probe *probe,
+		     struct file_node **ret_node)
+{
+	struct collect_files *files = s->c->files;
+	uint64_t hash = bucket_hash(probe);
+	struct file_node *root = find_root(files, probe, hash);
+	struct file_node **place = NULL;
+	struct file_node *found = NULL;
+	int r;
+
+	r = search(s, root, probe->number, &found, &place);
+	if (r < 0)
+		return r;
+	if (found) {
+		*ret_node = found;
+		return 0;
+	}
+	r = new_node(s, probe, &found);
+	if (r < 0)
+		return r;
+	*ret_node = found;
+	if (place) {
+		*place = found;
+		return 0;
+	}
+	return chains_add(&files->buckets, hash, &found->chain) < 0 ? err_oom(s->c->ctx) : 0;
+}
