@@ -21,7 +21,7 @@ static void block_all(void)
 	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-/* Takes one of @sig at once: its siginfo, or si_signo 0. */
+/* Takes one of @sig at once: its siginfo, or si_signo 0. glibc would turn SI_TKILL into SI_USER. */
 static siginfo_t take(int sig)
 {
 	const struct timespec at_once = {0};
@@ -30,7 +30,7 @@ static siginfo_t take(int sig)
 
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, sig);
-	if (sigtimedwait(&set, &info, &at_once) < 0)
+	if (syscall(SYS_rt_sigtimedwait, &set, &info, &at_once, 8UL) < 0)
 		info.si_signo = 0;
 	return info;
 }
