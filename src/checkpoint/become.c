@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "kind/task.h"
+
 static int become(struct rebuild *r, struct rebuild_thread *th, bool unmap)
 {
 	const Coppice__Thread *msg = th->msg;
@@ -16,6 +18,8 @@ static int become(struct rebuild *r, struct rebuild_thread *th, bool unmap)
 	memcpy(p->regs.bytes, msg->regs.data, msg->regs.len);
 	p->sigmask = msg->sigmask;
 	rc = puppet_become(r->ctx, p, msg->xstate.data, msg->xstate.len, unmap);
+	for (const struct task_aspect *const *a = task_aspects; *a && rc >= 0; a++)
+		rc = (*a)->become_thread ? (*a)->become_thread(r, th) : 0;
 	return rc < 0 ? err_while(r->ctx, rc, "handing thread %d of process %d (%s) over",
 				  msg->tid[0], th->process->msg->pid[0], msg->comm)
 		      : 0;

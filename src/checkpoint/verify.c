@@ -39,6 +39,8 @@ static const struct {
 	{"processes[].cow_parent", "found by comparing pages when content is written"},
 	{"processes[].itimers[].value_ns", "armed after verification, so that no time is lost"},
 	{"processes[].itimers[].interval_ns", "armed after verification, so that no time is lost"},
+	{"processes[].threads[].dispatch", "set when the thread has made its last call for us"},
+	{"processes[].threads[].dispatch.*", "set when the thread has made its last call for us"},
 	{"processes[].posix_timers[].value_ns", "armed after verification"},
 	{"processes[].posix_timers[].interval_ns", "armed after verification"},
 	{"processes[].posix_timers[].overrun", "the kernel lets nobody set it"},

@@ -181,6 +181,20 @@ struct proc_timer {
 	int clock;
 };
 
+/* A line of /proc/PID/mountinfo; all text unescaped, in the arena. */
+struct proc_mount {
+	int id;
+	int parent;
+	uint32_t dev_major;
+	uint32_t dev_minor;
+	char *root;    /* which directory of the filesystem is mounted */
+	char *point;   /* where, from the process's root */
+	char *options; /* of the mount */
+	char *type;
+	char *source;
+	char *super_options; /* of the filesystem */
+};
+
 int proc_open(pid_t pid, int *ret_fd);			 /* /proc/PID */
 int proc_open_task(int proc_fd, pid_t tid, int *ret_fd); /* task/TID below it */
 
@@ -193,6 +207,7 @@ int proc_read_fdinfo(int proc_fd, int number, struct arena *arena, struct proc_f
 int proc_read_limits(int proc_fd, struct proc_limit *ret,
 		     size_t n); /* RLIM_NLIMITS, by RLIMIT_* number */
 int proc_read_timers(int proc_fd, struct arena *arena, struct proc_timer **ret, size_t *ret_n);
+int proc_read_mounts(int proc_fd, struct arena *arena, struct proc_mount **ret, size_t *ret_n);
 /* The target of a link below /proc/PID ("fd/3", "exe", "cwd", "ns/pid"); arena. */
 int proc_read_link(int proc_fd, const char *name, struct arena *arena, char **ret);
 /* A small file as text ("oom_score_adj", "timerslack_ns"), without the final newline; arena. */
@@ -211,3 +226,4 @@ int parse_fdinfo(const char *text, struct arena *arena, struct proc_fdinfo *ret)
 int parse_limits(const char *text, struct proc_limit *ret, size_t n);
 int parse_pids(const char *text, struct arena *arena, pid_t **ret, size_t *ret_n);
 int parse_timers(const char *text, struct arena *arena, struct proc_timer **ret, size_t *ret_n);
+int parse_mounts(const char *text, struct arena *arena, struct proc_mount **ret, size_t *ret_n);

@@ -20,7 +20,9 @@
 #include "util/context.h"
 
 struct collect_files;
+struct landlock_probe;
 struct image_writer;
+struct surroundings;
 
 struct collect_options {
 	bool shell_job;	    /* session and terminal of the root belong to the outside */
@@ -47,6 +49,7 @@ struct collect_thread {
 	struct puppet *puppet;
 	struct proc_stat stat;	   /* /proc/PID/task/TID/stat */
 	struct proc_status status; /* /proc/PID/task/TID/status */
+	pid_t landlock_witness;	   /* private to task/landlock.c */
 };
 
 struct collect_process {
@@ -86,6 +89,8 @@ struct collect {
 	size_t n_refusals;
 	struct collect_files
 		*files; /* open file descriptions and inodes seen so far; private to src/file */
+	const struct surroundings *surroundings; /* what we live in; see task/surroundings.h */
+	struct landlock_probe *landlock;	 /* private to task/landlock.c; owned */
 	/* verify: address range that is ours in every made puppet, to be left out; 0..0 otherwise
 	 */
 	uint64_t hide_start;

@@ -28,6 +28,7 @@ struct image_reader;
 struct rebuild_file_state;
 struct refusal;
 struct stub_origin;
+struct surroundings;
 
 /* Offsets from rebuild.fd_base; see above. */
 enum {
@@ -106,7 +107,8 @@ struct rebuild {
 	int fd_base; /* see above */
 	/* Things made on disk (deleted files being re-made under a temporary name) to be removed on
 	 * failure: each file module cleans up after itself at once; nothing is left for later. */
-	const struct stub_origin *stub_origin; /* what stubs start with; see task/stub.h */
+	const struct stub_origin *stub_origin;	 /* what stubs start with; see task/stub.h */
+	const struct surroundings *surroundings; /* what we live in; see task/surroundings.h */
 	uint64_t stub_base; /* the area in every stub, free in every Mm of the image */
 	uint64_t stub_size;
 };

@@ -57,6 +57,12 @@ struct task_aspect {
 	 * therefore cannot see it.
 	 */
 	int (*resume)(struct rebuild *r, struct rebuild_process *p, struct call_table *t);
+
+	/*
+	 * Restore, by ptrace alone: the task has its own registers already and executes no call of
+	 * ours any more. Verification cannot see it either.
+	 */
+	int (*become_thread)(struct rebuild *r, struct rebuild_thread *th);
 };
 
 extern const struct task_aspect *const task_aspects[]; /* NULL-terminated; generated */

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Landlock domains. The kernel shows nowhere whether a task is in one, and lets nobody put a task
+ * into an existing one; but every domain, whatever it restricts, forbids its tasks to look into a
+ * process outside it (hook_ptrace_access_check() in security/landlock). So each thread is asked for
+ * something that needs such a look and has no effect, get_robust_list(2) of a witness: a process
+ * outside any domain whose user and privileges permit the thread to look. EPERM then means a domain,
+ * or another security module that keeps the two apart, and the dump is refused.
+ *
+ * The coordinator is the witness where its own privileges allow; else a child of it is, with the
+ * user and group of the thread and no capabilities.
+ *
+ * That the coordinator is outside any domain is made sure of by a task that shares its memory and
+ * adds layers to its own domain: the kernel allows 16 (LANDLOCK_MAX_NUM_LAYERS).
+ */
+#include "task/landlock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/landlock.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kernel/feature.h"
+#include "kind/task.h"
+#include "task/surroundings.h"
+#include "util/cleanup.h"
+
+/* ---- the coordinator's own domain ----------------------------------------------------------- */
+
+enum { LAYERS_MAX = 16, STACK_SIZE = 64 * 1024 };
+
+struct layers {
+	int ruleset;
+	unsigned int added;
+};
+
+/* Runs in a task of its own, whose domain dies with it; only its memory is the coordinator's. */
+static int add_layers(void *data)
+{
+	struct layers *layers = data;
+
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	while (layers->added < LAYERS_MAX &&
+	       syscall(__NR_landlock_restrict_self, layers->ruleset, 0) == 0)
+		layers->added++;
+	return 0;
+}
+
+int landlock_own_layers(struct context *ctx, unsigned int *ret)
+{
+	const struct landlock_ruleset_attr attr = {.handled_access_fs = LANDLOCK_ACCESS_FS_EXECUTE};
+	_cleanup_free_ char *stack = NULL;
+	_cleanup_close_ int ruleset = -EBADF;
+	struct layers layers = {0};
+	pid_t pid;
+
+	*ret = 0;
+	if (feature_probe(FEATURE_LANDLOCK) != 1)
+		return 0;
+	ruleset = (int)syscall(__NR_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	if (ruleset < 0)
+		return err_sys(ctx, -errno, "landlock_create_ruleset()");
+	stack = malloc(STACK_SIZE);
+	if (!stack)
+		return err_oom(ctx);
+	layers.ruleset = ruleset;
+	pid = clone(add_layers, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD, &layers);
+	if (pid < 0)
+		return err_sys(ctx, -errno, "clone(CLONE_VM | CLONE_VFORK)");
+	while (waitpid(pid, NULL, 0) < 0)
+		if (errno != EINTR)
+			return err_sys(ctx, -errno, "waitpid(%d)", pid);
+	*ret = LAYERS_MAX - layers.added;
+	return 0;
+}
+
+/* ---- witnesses ------------------------------------------------------------------------------ */
+
+struct witness {
+	uid_t uid;
+	gid_t gid;
+	pid_t pid;
+};
+
+struct landlock_probe {
+	bool active; /* the kernel has Landlock */
+	struct witness *witnesses;
+	size_t n_witnesses;
+};
+
+/* In the child. Raw calls: glibc's change the credentials of all threads of ours. */
+static _noreturn_ void be_witness(uid_t uid, gid_t gid, int ready)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+	/* Nothing of the coordinator's may live on in here. */
+	(void)dup2(ready, 0);
+	(void)syscall(SYS_close_range, 1, ~0u, 0);
+	(void)syscall(SYS_setgroups, 0, NULL); /* without privilege, they do not matter either */
+	(void)syscall(SYS_setresgid, gid, gid, gid);
+	(void)syscall(SYS_setresuid, uid, uid, uid);
+	(void)syscall(SYS_capset, &header, none);
+	(void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* a change of ids clears it */
+	(void)!write(0, "", 1); /* the coordinator takes any other end as failure */
+	(void)close(0);
+	for (;;)
+		(void)pause();
+}
+
+static int start_witness(struct context *ctx, uid_t uid, gid_t gid, pid_t *ret)
+{
+	int pipe_fds[2];
+	char byte;
+	ssize_t n;
+	pid_t pid;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return err_sys(ctx, -errno, "pipe2()");
+	pid = fork();
+	if (pid == 0)
+		be_witness(uid, gid, pipe_fds[1]);
+	(void)close(pipe_fds[1]);
+	n = pid > 0 ? read(pipe_fds[0], &byte, 1) : 0;
+	(void)close(pipe_fds[0]);
+	if (pid < 0)
+		return err_sys(ctx, -errno, "fork()");
+	if (n != 1)
+		return err_msg(ctx, -EIO, "a process of coppice's own died at its start");
+	*ret = pid;
+	return 0;
+}
+
+void landlock_probe_free(struct landlock_probe *probe)
+{
+	if (!probe)
+		return;
+	for (size_t i = 0; i < probe->n_witnesses; i++) {
+		(void)kill(probe->witnesses[i].pid, SIGKILL); /* our own child: cannot fail */
+		(void)waitpid(probe->witnesses[i].pid, NULL, 0);
+	}
+}
+
+static struct landlock_probe *get_probe(struct collect *c)
+{
+	if (!c->landlock) {
+		c->landlock = arena_new(c->arena, struct landlock_probe);
+		if (c->landlock)
+			c->landlock->active = feature_probe(FEATURE_LANDLOCK) == 1;
+	}
+	return c->landlock;
+}
+
+static uint64_t own_permitted(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return ~UINT64_C(0);
+	return data[0].permitted | (uint64_t)data[1].permitted << 32;
+}
+
+/* May the thread look into the coordinator, as far as credentials go? (__ptrace_may_access()) */
+static bool may_look_at_us(const struct proc_status *status)
+{
+	uid_t uid[3];
+	gid_t gid[3];
+
+	if (status->cap_effective >> CAP_SYS_PTRACE & 1)
+		return true;
+	if (getresuid(&uid[0], &uid[1], &uid[2]) < 0 || getresgid(&gid[0], &gid[1], &gid[2]) < 0)
+		return false;
+	for (int i = 0; i < 3; i++)
+		if (uid[i] != status->uid[0] || gid[i] != status->gid[0])
+			return false;
+	return (own_permitted() & ~status->cap_permitted) == 0 &&
+	       prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1;
+}
+
+static int find_witness(struct collect *c, const struct collect_thread *th, pid_t *ret)
+{
+	const uid_t uid = th->status.uid[0];
+	const gid_t gid = th->status.gid[0];
+	struct landlock_probe *probe = c->landlock;
+	struct witness *witness;
+	pid_t pid = -1;
+	int r;
+
+	if (may_look_at_us(&th->status)) {
+		*ret = getpid();
+		return 0;
+	}
+	for (size_t i = 0; i < probe->n_witnesses; i++)
+		if (probe->witnesses[i].uid == uid && probe->witnesses[i].gid == gid) {
+			*ret = probe->witnesses[i].pid;
+			return 0;
+		}
+	r = start_witness(c->ctx, uid, gid, &pid);
+	if (r < 0)
+		return r;
+	witness = arena_append(c->arena, &probe->witnesses, &probe->n_witnesses, sizeof(*witness));
+	if (!witness) {
+		(void)kill(pid, SIGKILL); /* our own child: cannot fail */
+		(void)waitpid(pid, NULL, 0);
+		return err_oom(c->ctx);
+	}
+	*witness = (struct witness){uid, gid, pid};
+	*ret = pid;
+	return 0;
+}
+
+/* ---- asking --------------------------------------------------------------------------------- */
+
+/* Everything that can fail: the asking phase itself cannot. */
+static int collect_thread(struct collect *c, struct collect_thread *th)
+{
+	struct landlock_probe *probe = get_probe(c);
+	const struct surroundings *s;
+	int r;
+
+	if (!probe)
+		return err_oom(c->ctx);
+	if (!probe->active)
+		return 0;
+	r = surroundings_get(c->ctx, c->arena, &c->surroundings, &s);
+	if (r < 0)
+		return r;
+	if (s->landlock_layers > 0)
+		return collect_refuse(c, "run coppice outside the Landlock domain",
+				      "%s, thread %d: whether it is in a Landlock domain cannot be "
+				      "found out from inside another one",
+				      collect_name(c, th->process), th->tid);
+	return find_witness(c, th, &th->landlock_witness);
+}
+
+static void ask_thread(struct collect *c _unused_, struct collect_thread *th, struct call_table *t)
+{
+	uint32_t head = call_space(t, NULL, sizeof(uint64_t));
+	uint32_t len = call_space(t, NULL, sizeof(uint64_t));
+
+	if (th->landlock_witness)
+		call_expect_any(t, call_add(t, "get_robust_list()", SYS_get_robust_list,
+					    CALL_IMM(th->landlock_witness), CALL_DATA(head),
+					    CALL_DATA(len)));
+}
+
+static int reply_thread(struct collect *c, struct collect_thread *th, struct call_table *t,
+			uint32_t first)
+{
+	int64_t result;
+
+	if (!th->landlock_witness)
+		return 0;
+	result = call_result(t, first);
+	if (result == 0)
+		return 0;
+	if (result == -EPERM)
+		return collect_refuse(c, NULL,
+				      "%s, thread %d: is in a Landlock domain, or confined by "
+				      "another security module; it could not be put back into it",
+				      collect_name(c, th->process), th->tid);
+	return collect_refuse(c, NULL,
+			      "%s, thread %d: whether it is in a Landlock domain cannot be found "
+			      "out (get_robust_list: %s)",
+			      collect_name(c, th->process), th->tid, err_name((int)result));
+}
+
+static int check(struct rebuild *r, const struct rebuild_process *p)
+{
+	const struct surroundings *s;
+	int rc = surroundings_get(r->ctx, r->arena, &r->surroundings, &s);
+
+	if (rc < 0 || s->landlock_layers == 0 || p->msg->n_threads == 0)
+		return rc;
+	return rebuild_refuse(r, "run coppice outside it",
+			      "%s: would inherit the Landlock domain that coppice itself is in",
+			      rebuild_name(r, p));
+}
+
+const struct task_aspect aspect_landlock = {
+	.name = "Landlock domain",
+	.collect_thread = collect_thread,
+	.ask_thread = ask_thread,
+	.reply_thread = reply_thread,
+	.check = check,
+};

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Namespaces: every one of every thread has to be the coordinator's, which stubs inherit; also
+ * those for children to come (setns() and unshare() of PID and time namespaces leave the caller
+ * where it is). A namespace that one thread has unshared is named with that thread.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "kind/task.h"
+#include "task/surroundings.h"
+
+const struct namespace_kind namespace_kinds[NAMESPACE_KINDS] = {
+	{"cgroup", "cgroup"}, {"ipc", "IPC"},
+	{"mnt", "mount"},     {"net", "network"},
+	{"pid", "PID"},	      {"pid_for_children", "PID (for its children)"},
+	{"time", "time"},     {"time_for_children", "time (for its children)"},
+	{"user", "user"},     {"uts", "UTS"},
+};
+
+/*
+ * A link that is not there reads as zero: the kernel has no such kind, or, of PID namespaces for
+ * children, it has no init yet.
+ */
+int namespaces_read(int proc_fd, const char *prefix, struct namespace_id ret[NAMESPACE_KINDS])
+{
+	for (size_t i = 0; i < NAMESPACE_KINDS; i++) {
+		char path[64];
+		struct stat st = {0};
+
+		(void)snprintf(path, sizeof(path), "%sns/%s", prefix, namespace_kinds[i].link);
+		if (fstatat(proc_fd, path, &st, 0) < 0 && errno != ENOENT)
+			return -errno;
+		ret[i] = (struct namespace_id){st.st_dev, st.st_ino};
+	}
+	return 0;
+}
+
+static bool equal(const struct namespace_id *a, const struct namespace_id *b)
+{
+	return a->dev == b->dev && a->ino == b->ino;
+}
+
+static int refuse(struct collect *c, const struct collect_thread *th, const char *kind)
+{
+	const struct collect_process *p = th->process;
+
+	if (p->n_threads > 1)
+		return collect_refuse(
+			c, NULL,
+			"%s, thread %d: is in another %s namespace than coppice; this "
+			"is not supported yet",
+			collect_name(c, p), th->tid, kind);
+	return collect_refuse(c, NULL,
+			      "%s: is in another %s namespace than coppice; this is not supported "
+			      "yet",
+			      collect_name(c, p), kind);
+}
+
+static int collect_thread(struct collect *c, struct collect_thread *th)
+{
+	struct namespace_id ids[NAMESPACE_KINDS];
+	const struct surroundings *s;
+	char prefix[32];
+	int r;
+
+	r = surroundings_get(c->ctx, c->arena, &c->surroundings, &s);
+	if (r < 0)
+		return r;
+	(void)snprintf(prefix, sizeof(prefix), "task/%d/", th->tid);
+	r = namespaces_read(th->process->proc_fd, prefix, ids);
+	if (r < 0)
+		return err_sys(c->ctx, r, "reading /proc/%d/ns", th->tid);
+	for (size_t i = 0; i < NAMESPACE_KINDS && r >= 0; i++)
+		if (!equal(&ids[i], &s->namespaces[i]))
+			r = refuse(c, th, namespace_kinds[i].name);
+	return r;
+}
+
+const struct task_aspect aspect_namespaces = {
+	.name = "namespaces",
+	.collect_thread = collect_thread,
+};

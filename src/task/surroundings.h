@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the coordinator itself lives in, and every stub with it: CPUs, namespaces, control groups,
+ * security labels. A process that differs from it is refused, or is given what it had.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+struct context;
+
+enum { NAMESPACE_KINDS = 10, CPU_BYTES = 1024 };
+
+/* "net" below /proc/PID/ns, and what people call it. */
+struct namespace_kind {
+	const char *link;
+	const char *name;
+};
+extern const struct namespace_kind namespace_kinds[NAMESPACE_KINDS];
+
+/* A namespace as such; all zero where this kernel has no such kind. */
+struct namespace_id {
+	uint64_t dev;
+	uint64_t ino;
+};
+
+/* A line of /proc/PID/cgroup. */
+struct cgroup_place {
+	char *hierarchy; /* controllers ("cpu,cpuacct", "name=systemd"); "" is cgroup2 */
+	char *path;	 /* as our cgroup namespace shows it */
+};
+
+struct surroundings {
+	uint8_t online[CPU_BYTES]; /* CPUs, little-endian bits */
+	uint64_t slice_ns;	   /* of a fair task that asked for none; 0 if not known */
+	bool util_clamp;	   /* this kernel has utilization clamps */
+	struct namespace_id namespaces[NAMESPACE_KINDS];
+	struct cgroup_place *cgroups;
+	size_t n_cgroups;
+	char **labels;		      /* see label.c; NULL-terminated */
+	unsigned int landlock_layers; /* of the domain that the coordinator is in; 0: none */
+};
+
+/*
+ * Read at the first call and kept in *@cache, which is collect.surroundings or
+ * rebuild.surroundings. 0 or -errno with a chain.
+ */
+int surroundings_get(struct context *ctx, struct arena *arena, const struct surroundings **cache,
+		     const struct surroundings **ret);
+
+/* The namespaces of the task whose /proc directory this is. 0 or -errno. */
+int namespaces_read(int proc_fd, const char *prefix, struct namespace_id ret[NAMESPACE_KINDS]);
+/* The lines of "@prefix""cgroup" below the directory. 0 or -errno. */
+int cgroups_read(int proc_fd, const char *prefix, struct arena *arena, struct cgroup_place **ret,
+		 size_t *ret_n);
+/* The security labels, as "current=unconfined". 0 or -errno. */
+int labels_read(int proc_fd, const char *prefix, struct arena *arena, char ***ret);
+
+int parse_cgroups(const char *text, struct arena *arena, struct cgroup_place **ret, size_t *ret_n);
+/* "0-3,8": a list of CPUs, as a mask. */
+int parse_cpu_list(const char *text, uint8_t *ret_mask, size_t size);
