@@ -27,7 +27,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +35,6 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 
-#include "kernel/sys.h"
 #include "puppet/interp.h"
 #include "puppet/ring.h"
 #include "puppet/stub/door.h"
@@ -55,34 +53,20 @@ static puppet_addr door_address(const struct puppet_area *area, uint32_t slot)
 	return end - LOOP_STACK - sizeof(struct borrowed_door);
 }
 
-/* The task's own pidfd, from which its descriptors can be had even if its leader is dead. */
-static int open_pidfd(struct puppet *p)
-{
-	enum { THREAD = O_EXCL }; /* PIDFD_THREAD, 6.9 */
-	int fd = sys_pidfd_open(p->tid, p->tid == p->tgid ? 0 : THREAD);
-
-	return fd == -EINVAL ? sys_pidfd_open(p->tgid, 0) : fd;
-}
-
 /* Fetches our end of the pair, and sets it up. */
-static int take_socket(struct puppet *p, int far)
+static int take_socket(struct context *ctx, struct puppet *p, int number, int *ret_fd)
 {
 	struct timeval patience = {.tv_usec = ANSWER_US};
-	_cleanup_close_ int pidfd = open_pidfd(p);
-	int fd;
+	_cleanup_close_ int fd = -EBADF;
+	int r;
 
-	if (pidfd < 0)
-		return pidfd;
-	fd = sys_pidfd_getfd(pidfd, far);
-	if (fd < 0)
-		return fd;
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0) {
-		int r = -errno;
-
-		(void)close(fd); /* r is the error to tell */
+	r = puppet_fd_out(ctx, p, number, &fd);
+	if (r < 0)
 		return r;
-	}
-	return fd;
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
+		return err_sys(ctx, -errno, "setsockopt(SO_RCVTIMEO)");
+	*ret_fd = TAKE_FD(fd);
+	return 0;
 }
 
 /* The two numbers lie at the start of the slot, where no table is yet. */
@@ -115,7 +99,8 @@ int loop_connect(struct context *ctx, struct boot *b)
 	puppet_addr at = area_slot(p->area, p->slot);
 	int32_t fds[2];
 	int64_t result;
-	int r, near;
+	_cleanup_close_ int near = -EBADF;
+	int r, taken;
 
 	r = write_fds(ctx, p, -1, -1);
 	b->undo.fds = at;
@@ -135,21 +120,17 @@ int loop_connect(struct context *ctx, struct boot *b)
 	r = puppet_read(ctx, p, at, fds, sizeof(fds));
 	if (r < 0)
 		return r;
-	near = take_socket(p, fds[0]);
+	taken = take_socket(ctx, p, fds[0], &near);
+	if (taken < 0)
+		log_info(ctx, "process %d: %s: calls go one by one", p->tgid, ctx->err.frame[0]);
 	r = close_far(ctx, b, fds[0], fds[1]);
-	if (near >= 0 && r == 0) {
-		p->area->socket = near;
-		p->area->far_socket = fds[1];
-		return 1;
-	}
-	if (near >= 0)
-		(void)close(near); /* r is the error to tell */
-	else
-		log_info(ctx, "process %d: pidfd_getfd: %s: calls go one by one", p->tgid,
-			 err_name(near));
-	if (r == 0)
+	if (r == 0 && taken < 0)
 		r = close_far(ctx, b, fds[1], -1);
-	return r < 0 ? r : forget_fds(ctx, b);
+	if (r < 0 || taken < 0)
+		return r < 0 ? r : forget_fds(ctx, b);
+	p->area->socket = TAKE_FD(near);
+	p->area->far_socket = fds[1];
+	return 1;
 }
 
 int loop_undo(struct context *ctx, struct puppet *p, uint64_t *ret_fds)

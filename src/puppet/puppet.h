@@ -161,11 +161,13 @@ int puppet_write(struct context *ctx, struct puppet *p, puppet_addr to, const vo
 
 /* ---- descriptors (fd.c) ---------------------------------------------------------------- */
 
+/* A pidfd of the task (of its process before Linux 6.9); owned by the caller. */
+int puppet_pidfd(struct context *ctx, struct puppet *p, int *ret_fd);
 /* A duplicate, here, of descriptor @fd of the process (pidfd_getfd); owned by the caller. */
 int puppet_fd_out(struct context *ctx, struct puppet *p, int fd, int *ret_fd);
 /* Sends @n descriptors of ours into the puppet (SCM_RIGHTS over its doorbell, close-on-exec). The
- * numbers they got are in ret_fds. For a borrowed puppet they must be closed again before
- * puppet_leave. */
+ * numbers they got are in ret_fds. A borrowed puppet's process must have been entered, and they must
+ * be closed again before puppet_leave. -EMFILE: there is no room for them, none came. */
 int puppet_fds_in(struct context *ctx, struct puppet *p, const int *fds, size_t n, int *ret_fds);
 
 /* ---- made puppets (make.c) ------------------------------------------------------------- */
