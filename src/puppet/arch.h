@@ -48,6 +48,19 @@ bool arch_in_restartable_call(const struct arch_regs *regs);
  */
 void arch_fix_restart(struct arch_regs *regs, bool keep_block);
 
+/*
+ * A call that was interrupted before, and that the kernel has continued by restart_syscall(2): its
+ * number is lost, and only the same task can continue it. The number can be told from the code
+ * before the instruction pointer (@code: its last ARCH_CALL_CODE bytes), where that sets it.
+ */
+enum { ARCH_CALL_CODE = 16 };
+bool arch_call_lost(const struct arch_regs *regs);
+/* True and *@ret_nr, or false. */
+bool arch_call_from_code(const unsigned char code[ARCH_CALL_CODE], uint64_t *ret_nr);
+/* Of two calls whose arguments are alike: clock_nanosleep or nanosleep? */
+uint64_t arch_sleep_call(const struct arch_regs *regs);
+void arch_set_call(struct arch_regs *regs, uint64_t nr);
+
 /* Is the task a 64-bit one of the native ABI? False: 32-bit or x32 (refused by name). */
 bool arch_is_native(const struct arch_regs *regs);
 
@@ -70,9 +83,7 @@ struct arch_boot {
 	uint64_t area_len; /* its bytes */
 	uint64_t sigmask;  /* the task's own */
 };
-enum { ARCH_BOOT_MAX = 512 };
-/* Is this boot code (of an earlier coordinator)? @bytes has ARCH_BOOT_MAX of them. */
-bool arch_boot_recognise(const void *bytes);
+enum { ARCH_BOOT_MAX = 320 };
 /* Builds it into @buf; returns its length. */
 size_t arch_boot_build(void *buf, const struct arch_regs *home, const struct arch_boot *boot);
 

@@ -21,7 +21,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kernel/proc.h"
@@ -29,6 +31,13 @@
 #include "util/arena.h"
 #include "util/cleanup.h"
 #include "util/context.h"
+
+/* Only poll(2) is continued by restart_syscall; newer architectures have ppoll(2) alone. */
+#ifdef SYS_poll
+#define SYS_POLL_RESTARTED SYS_poll
+#else
+#define SYS_POLL_RESTARTED SYS_ppoll
+#endif
 
 enum {
 	SEIZE_OPTIONS = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
@@ -165,6 +174,68 @@ int attach(struct context *ctx, pid_t tgid, pid_t tid, struct puppet **ret_puppe
 	return 0;
 }
 
+/* The kernel function in which a task sleeps, "" if that cannot be told. */
+static void read_wchan(const struct puppet *p, char *name, size_t size)
+{
+	_cleanup_close_ int fd = -EBADF;
+	char path[64];
+	ssize_t n = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/wchan", p->tgid, p->tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		n = read(fd, name, size - 1);
+	name[n > 0 ? n : 0] = '\0';
+}
+
+/* Lets the task sleep on for a moment, to see in what. It is stopped again when this returns. */
+static int look_where_it_sleeps(struct context *ctx, struct puppet *p, char *name, size_t size)
+{
+	struct timespec moment = {.tv_nsec = 50000};
+	int r;
+
+	r = trace_go(ctx, p, PTRACE_CONT, 0);
+	name[0] = '\0';
+	for (int i = 0; i < 20 && r == 0 && (name[0] == '\0' || name[0] == '0'); i++) {
+		(void)nanosleep(&moment, NULL); /* shorter is fine, too */
+		read_wchan(p, name, size);
+	}
+	if (r == 0)
+		r = trace_park(ctx, p);
+	return r < 0 ? r : arch_get_regs(ctx, p->tid, &p->regs);
+}
+
+/*
+ * The task is in restart_syscall(2): the number of the call is lost, with which alone it can be
+ * called again by another task (after a restore), or by this one if the coordinator dies.
+ */
+static int find_lost_call(struct context *ctx, struct puppet *p)
+{
+	unsigned char code[ARCH_CALL_CODE];
+	char where[64];
+	uint64_t nr = 0;
+	int r;
+
+	if (puppet_read(ctx, p, arch_ip(&p->regs) - sizeof(code), code, sizeof(code)) == 0 &&
+	    arch_call_from_code(code, &nr)) {
+		arch_set_call(&p->regs, nr);
+		return 0;
+	}
+	r = look_where_it_sleeps(ctx, p, where, sizeof(where));
+	if (r < 0 || !arch_call_lost(&p->regs))
+		return r;
+	if (strstr(where, "nanosleep"))
+		arch_set_call(&p->regs, arch_sleep_call(&p->regs));
+	else if (strstr(where, "futex"))
+		arch_set_call(&p->regs, SYS_futex);
+	else if (strstr(where, "poll"))
+		arch_set_call(&p->regs, SYS_POLL_RESTARTED);
+	else
+		log_warn(ctx, "task %d: which call it has continued (in %s) cannot be told", p->tid,
+			 where);
+	return 0;
+}
+
 static int leave_rseq(struct context *ctx, struct puppet *p)
 {
 	struct __ptrace_rseq_configuration conf;
@@ -199,6 +270,11 @@ int attach_stopped(struct context *ctx, struct puppet *p)
 		r = err_msg(ctx, -EOPNOTSUPP, "task %d of process %d is a 32-bit one", p->tid,
 			    p->tgid);
 		return err_hint(ctx, r, "only 64-bit programs can be dumped");
+	}
+	if (arch_call_lost(&p->regs)) {
+		r = find_lost_call(ctx, p);
+		if (r < 0)
+			return r;
 	}
 	/* A group stop interrupts calls by itself, and the program sees what signal(7) says. */
 	if (!p->group_stopped)

@@ -76,6 +76,7 @@ static int area_unmap(struct context *ctx, struct boot *b)
 	if (!base)
 		return 0;
 	b->undo.area = 0;
+	b->undo.fds = 0; /* lies in the area */
 	r = boot_update(ctx, b);
 	if (r == 0)
 		r = boot_must(ctx, b, "munmap", SYS_munmap, (uint64_t[6]){base, size});

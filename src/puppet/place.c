@@ -8,8 +8,9 @@
  * same is true of the last page of an executable segment of a mapped ELF file, if the linker
  * rounded the segment up to pages (-z separate-code, the default).
  *
- * A coordinator that died here earlier may have left its boot code. It is taken over if no task of
- * the process is inside.
+ * A coordinator that died here earlier may have left its boot code, and its area. The boot code is
+ * never written over: a signal handler may be running that will return into it. But then there is
+ * room behind the code of such an area.
  */
 #include "puppet/place.h"
 
@@ -21,6 +22,7 @@
 #include <sys/mman.h>
 
 #include "kernel/proc.h"
+#include "puppet/blob.h"
 #include "util/arena.h"
 #include "util/cleanup.h"
 #include "util/context.h"
@@ -62,20 +64,7 @@ static bool all_zero(const unsigned char *bytes, size_t len)
 	return len == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0);
 }
 
-static bool anybody_inside(const struct puppet *p, puppet_addr start, puppet_addr end)
-{
-	const struct puppet_area *area = p->area;
-
-	for (size_t i = 0; i < area->n_tasks; i++) {
-		uint64_t ip = arch_ip(&area->tasks[i]->regs);
-
-		if (ip >= start && ip < end)
-			return true;
-	}
-	return false;
-}
-
-/* Looks for room in @tail: zeros, or boot code that was left there. */
+/* Looks for zeros in @tail. */
 static bool tail_fits(struct context *ctx, struct puppet *p, const struct tail *tail,
 		      puppet_addr *ret_at)
 {
@@ -92,9 +81,7 @@ static bool tail_fits(struct context *ctx, struct puppet *p, const struct tail *
 		/* Not across a page border: one write to the task must be all or nothing. */
 		if ((at + i) / PAGE != (at + i + ARCH_BOOT_MAX - 1) / PAGE)
 			continue;
-		if (!all_zero(bytes + i, ARCH_BOOT_MAX) &&
-		    (!arch_boot_recognise(bytes + i) ||
-		     anybody_inside(p, at + i, at + i + ARCH_BOOT_MAX)))
+		if (!all_zero(bytes + i, ARCH_BOOT_MAX))
 			continue;
 		*ret_at = at + i;
 		return true;
@@ -134,6 +121,22 @@ static bool segment_tail(struct context *ctx, struct puppet *p, const struct pro
 	return true;
 }
 
+/* @map is the code of an area that was left behind. */
+static bool leftover_tail(struct context *ctx, struct puppet *p, const struct proc_map *map,
+			  struct tail *ret_tail)
+{
+	unsigned char bytes[PAGE];
+
+	if (map->inode != 0 || map->prot != (PROT_READ | PROT_EXEC) || map->name[0] != '\0' ||
+	    map->end - map->start < stub_blob_len || stub_blob_len > sizeof(bytes))
+		return false;
+	if (puppet_read(ctx, p, map->start, bytes, stub_blob_len) < 0 ||
+	    memcmp(bytes, stub_blob, stub_blob_len) != 0)
+		return false;
+	*ret_tail = (struct tail){map->start + stub_blob_len, map->end};
+	return true;
+}
+
 int place_find(struct context *ctx, struct puppet *p, puppet_addr *ret_at)
 {
 	_cleanup_(arena_deinit) struct arena arena;
@@ -155,6 +158,9 @@ int place_find(struct context *ctx, struct puppet *p, puppet_addr *ret_at)
 	/* From the end: there the vdso is. */
 	for (size_t i = n; i-- > 0;)
 		if (vdso_tail(ctx, p, &maps[i], &tail) && tail_fits(ctx, p, &tail, ret_at))
+			return 0;
+	for (size_t i = n; i-- > 0;)
+		if (leftover_tail(ctx, p, &maps[i], &tail) && tail_fits(ctx, p, &tail, ret_at))
 			return 0;
 	for (size_t i = n; i-- > 0;)
 		if (segment_tail(ctx, p, maps, i, &tail) && tail_fits(ctx, p, &tail, ret_at))

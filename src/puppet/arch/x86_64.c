@@ -6,6 +6,7 @@
 #include "puppet/arch.h"
 
 #include <asm/sigcontext.h>
+#include <assert.h>
 #include <cpuid.h>
 #include <elf.h>
 #include <errno.h>
@@ -196,6 +197,47 @@ void arch_fix_restart(struct arch_regs *regs, bool keep_block)
 		user(regs)->rax = (uint64_t)-ERESTARTNOHAND;
 }
 
+bool arch_call_lost(const struct arch_regs *regs)
+{
+	return cuser(regs)->orig_rax == SYS_restart_syscall &&
+	       (int64_t)cuser(regs)->rax == -ERESTART_RESTARTBLOCK;
+}
+
+/* mov $nr, %eax; syscall */
+bool arch_call_from_code(const unsigned char code[ARCH_CALL_CODE], uint64_t *ret_nr)
+{
+	enum { MOV_EAX = 0xb8, MOV_LEN = 5 };
+	const unsigned char *mov = code + ARCH_CALL_CODE - SYSCALL_LEN - MOV_LEN;
+	uint32_t nr;
+
+	if (mov[0] != MOV_EAX)
+		return false;
+	memcpy(&nr, mov + 1, sizeof(nr));
+	switch (nr) {
+	case SYS_poll:
+	case SYS_nanosleep:
+	case SYS_clock_nanosleep:
+	case SYS_futex:
+		*ret_nr = nr;
+		return true;
+	default:
+		return false;
+	}
+}
+
+uint64_t arch_sleep_call(const struct arch_regs *regs)
+{
+	/* The first argument is a clock's number (negative for a CPU clock) or an address. */
+	int64_t first = (int64_t)cuser(regs)->rdi;
+
+	return first == (int32_t)first && first < 4096 ? SYS_clock_nanosleep : SYS_nanosleep;
+}
+
+void arch_set_call(struct arch_regs *regs, uint64_t nr)
+{
+	user(regs)->orig_rax = nr;
+}
+
 bool arch_is_native(const struct arch_regs *regs)
 {
 	if (regs->len != sizeof(struct user_regs_struct) || cuser(regs)->cs != USER_CS_64)
@@ -251,11 +293,6 @@ struct boot_data {
 
 extern const unsigned char arch_boot_code[], arch_boot_data[], arch_boot_end[];
 
-bool arch_boot_recognise(const void *bytes)
-{
-	return memcmp(bytes, arch_boot_code, (size_t)(arch_boot_data - arch_boot_code)) == 0;
-}
-
 size_t arch_boot_build(void *buf, const struct arch_regs *home, const struct arch_boot *boot)
 {
 	struct user_regs_struct u = called_again(home);
@@ -277,6 +314,7 @@ size_t arch_boot_build(void *buf, const struct arch_regs *home, const struct arc
 		.ip = u.rip,
 	};
 
+	assert(code + sizeof(data) <= ARCH_BOOT_MAX);
 	memcpy(buf, arch_boot_code, code);
 	memcpy((unsigned char *)buf + code, &data, sizeof(data));
 	return code + sizeof(data);
