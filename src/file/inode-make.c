@@ -117,44 +117,43 @@ static int open_named(struct rebuild *r, const struct named *named, uint32_t fla
 	return 0;
 }
 
-static uint32_t file_inode(const Coppice__File *file)
-{
-	switch (file->kind_case) {
-	case COPPICE__FILE__KIND_REGULAR:
-		return file->regular->inode;
-	case COPPICE__FILE__KIND_FIFO:
-		return file->fifo->inode;
-	default:
-		return 0;
-	}
-}
-
 /* Opens the descriptions that refer to @inode while it has a name: O_NOFOLLOW needs one. */
 static int open_descriptions(struct rebuild *r, const struct named *named, uint32_t inode)
 {
-	for (size_t i = 0; i < r->n_files; i++) {
-		const Coppice__File *file = r->files[i].msg;
+	const struct rebuild_file_state *state = rebuild_file_state_get(r);
+
+	if (!state)
+		return err_oom(r->ctx);
+	for (uint32_t id = state->first_of_inode[inode - 1]; id;
+	     id = state->next_of_inode[id - 1]) {
+		struct rebuild_file *file = &r->files[id - 1];
 		int result;
 
-		if (file_inode(file) != inode || !(file->flags & O_NOFOLLOW))
+		if (!(file->msg->flags & O_NOFOLLOW))
 			continue;
-		result = open_named(r, named, file->flags, &r->files[i].fd);
+		result = open_named(r, named, file->msg->flags, &file->fd);
 		if (result < 0)
 			return result;
-		if (lseek(r->files[i].fd, file->offset, SEEK_SET) < 0 && errno != ESPIPE)
-			return err_sys(r->ctx, -errno, "lseek(%s, %ld)", named->name, file->offset);
+		if (lseek(file->fd, file->msg->offset, SEEK_SET) < 0 && errno != ESPIPE)
+			return err_sys(r->ctx, -errno, "lseek(%s, %ld)", named->name,
+				       file->msg->offset);
 	}
 	return 0;
 }
 
-/* The description that made the file by O_TMPFILE, which its flags still show. */
-static struct rebuild_file *find_tmpfile(struct rebuild *r, uint32_t inode)
+/* The description that made the file by O_TMPFILE, which its flags still show; or NULL. */
+static int find_tmpfile(struct rebuild *r, uint32_t inode, struct rebuild_file **ret_file)
 {
-	for (size_t i = 0; i < r->n_files; i++)
-		if (file_inode(r->files[i].msg) == inode &&
-		    (r->files[i].msg->flags & O_TMPFILE) == O_TMPFILE)
-			return &r->files[i];
-	return NULL;
+	const struct rebuild_file_state *state = rebuild_file_state_get(r);
+	uint32_t id;
+
+	if (!state)
+		return err_oom(r->ctx);
+	for (id = state->first_of_inode[inode - 1]; id; id = state->next_of_inode[id - 1])
+		if ((r->files[id - 1].msg->flags & O_TMPFILE) == O_TMPFILE)
+			break;
+	*ret_file = id ? &r->files[id - 1] : NULL;
+	return 0;
 }
 
 static int make_tmpfile(struct rebuild *r, struct rebuild_inode *ri, struct rebuild_file *file)
@@ -177,9 +176,11 @@ static int make_tmpfile(struct rebuild *r, struct rebuild_inode *ri, struct rebu
 static int make_deleted(struct rebuild *r, struct rebuild_inode *ri)
 {
 	_cleanup_(named_deinit) struct named named = {.dir = -EBADF};
-	struct rebuild_file *tmpfile = find_tmpfile(r, ri->msg->id);
-	int result;
+	struct rebuild_file *tmpfile = NULL;
+	int result = find_tmpfile(r, ri->msg->id, &tmpfile);
 
+	if (result < 0)
+		return result;
 	if (tmpfile)
 		return make_tmpfile(r, ri, tmpfile);
 	result = make_named(r, ri->msg, &named);

@@ -62,7 +62,13 @@ struct rebuild_pipe {
 struct rebuild_file_state {
 	struct rebuild_pipe *pipes; /* [PipeEnd.pipe - 1] */
 	size_t n_pipes;
+	/* The open files of an inode, as lists of File.id; 0 ends one. */
+	uint32_t *first_of_inode; /* [Inode.id - 1] */
+	uint32_t *next_of_inode;  /* [File.id - 1] */
 };
+
+/* Made at first use; NULL after an allocation failure. */
+struct rebuild_file_state *rebuild_file_state_get(struct rebuild *r);
 
 /* A duplicate of the probed descriptor, here; owned by the caller. */
 int file_probe_dup(struct collect *c, const struct file_probe *probe, int *ret_fd);
