@@ -15,17 +15,12 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "kernel/proc.h"
 #include "puppet/interp.h"
 #include "puppet/made.h"
 #include "puppet/trace.h"
-#include "util/arena.h"
-#include "util/cleanup.h"
 #include "util/context.h"
 
-/* From any stop to PTRACE_EVENT_STOP, without an instruction in between; @signal is delivered on
- * the way, if the task is stopped at a signal's delivery. */
-static int park(struct context *ctx, struct puppet *p, int signal)
+int made_park(struct context *ctx, struct puppet *p, int signal)
 {
 	int r = trace_interrupt(ctx, p);
 
@@ -41,7 +36,7 @@ static int unmap_area(struct context *ctx, struct puppet *p)
 	int r;
 
 	/* A bell that is a system call would be in the way of another one. */
-	r = p->area->quiet ? park(ctx, p, 0) : 0;
+	r = p->area->quiet ? made_park(ctx, p, 0) : 0;
 	if (r == 0)
 		r = made_call(ctx, p, p->area->code + INTERP_ENTRY_SYSCALL, SYS_munmap, arg,
 			      &result);
@@ -60,7 +55,7 @@ int puppet_become(struct context *ctx, struct puppet *p, const void *xstate, siz
 	if (unmap)
 		r = unmap_area(ctx, p);
 	if (r == 0)
-		r = park(ctx, p, 0);
+		r = made_park(ctx, p, 0);
 	if (r == 0)
 		r = arch_set_regs(ctx, p->tid, &p->regs);
 	if (r == 0 && xstate_len > 0)
@@ -78,55 +73,6 @@ int puppet_keep(struct context *ctx, struct puppet *p)
 	if (ptrace(PTRACE_SETOPTIONS, p->tid, NULL, 0) < 0)
 		return err_sys(ctx, -errno, "ptrace(PTRACE_SETOPTIONS, %d)", p->tid);
 	return 0;
-}
-
-/* Would @signal stop the task, or run a handler, wait in its mask, be ignored? */
-static bool would_stop(struct context *ctx, const struct puppet *p, int signal)
-{
-	_cleanup_(arena_deinit) struct arena arena;
-	_cleanup_close_ int proc = -EBADF;
-	uint64_t bit = UINT64_C(1) << (signal - 1);
-	struct proc_status status;
-	int r;
-
-	if (signal == SIGSTOP)
-		return true;
-	arena_init(&arena, ctx);
-	r = proc_open(p->tid, &proc);
-	if (r == 0)
-		r = proc_read_status(proc, &arena, &status);
-	return r == 0 && !((status.sig_caught | status.sig_ignored | p->sigmask) & bit);
-}
-
-/* Has the task take a SIGSTOP up to its delivery, and delivers @signal in its place. */
-static int stop_by(struct context *ctx, struct puppet *p, int signal)
-{
-	struct trace_stop stop;
-	int r;
-
-	if (syscall(SYS_tgkill, p->tgid, p->tid, SIGSTOP) < 0)
-		return err_sys(ctx, -errno, "tgkill(%d, SIGSTOP)", p->tid);
-	do {
-		r = trace_go(ctx, p, PTRACE_CONT, 0);
-		if (r == 0)
-			r = trace_wait(ctx, p, &stop);
-		if (r < 0)
-			return r;
-	} while (stop.kind != TRACE_SIGNAL || stop.signal != SIGSTOP);
-	return park(ctx, p, signal);
-}
-
-int puppet_job_stop(struct context *ctx, struct puppet *p, int signal)
-{
-	int r = 0;
-
-	p->group_stopped = false;
-	if (would_stop(ctx, p, signal))
-		r = stop_by(ctx, p, signal);
-	/* The kernel ignores SIGTSTP and its like in an orphaned group. */
-	if (r == 0 && !p->group_stopped)
-		r = stop_by(ctx, p, SIGSTOP);
-	return r < 0 ? err_while(ctx, r, "stopping process %d", p->tgid) : 0;
 }
 
 int puppet_let_go(struct context *ctx, struct puppet *p)

@@ -25,9 +25,16 @@ static puppet_addr slot_end(const struct puppet_area *area, uint32_t slot)
 	return area_slot(area, slot) + area->slot_size;
 }
 
-static uint32_t child_slot(const struct puppet *parent, const struct puppet_clone *how)
+/* The slot that the child is going to use: a free one, or in a copy of the area the same. */
+static uint32_t take_slot(struct puppet *parent, const struct puppet_clone *how)
 {
-	return how->flags & CLONE_VM ? how->slot : parent->slot;
+	struct puppet_area *area = parent->area;
+
+	if (!(how->flags & CLONE_VM))
+		return parent->slot;
+	if (area->next_slot == area->first_slot)
+		area->next_slot++;
+	return area->next_slot++;
 }
 
 static uint32_t child_depth(const struct puppet *parent, const struct puppet_clone *how)
@@ -36,14 +43,13 @@ static uint32_t child_depth(const struct puppet *parent, const struct puppet_clo
 }
 
 static void add_clone(struct call_table *t, const struct puppet *parent,
-		      const struct puppet_clone *how)
+		      const struct puppet_clone *how, uint32_t slot)
 {
 	struct clone_args args = {
 		.flags = how->flags | CLONE_PTRACE,
 		.exit_signal = (uint64_t)how->exit_signal,
 		.set_tid_size = how->n_set_tid,
 	};
-	uint32_t slot = child_slot(parent, how);
 	uint32_t at = call_space(t, &args, sizeof(args));
 
 	if (how->n_set_tid > 0) {
@@ -56,7 +62,7 @@ static void add_clone(struct call_table *t, const struct puppet *parent,
 }
 
 /* The area of a child that gets a copy of its parent's memory. */
-static struct puppet_area *area_copy(const struct puppet_area *area)
+static struct puppet_area *area_copy(const struct puppet_area *area, uint32_t slot)
 {
 	struct puppet_area *copy = malloc(sizeof(*copy));
 
@@ -64,6 +70,8 @@ static struct puppet_area *area_copy(const struct puppet_area *area)
 		return NULL;
 	*copy = *area;
 	copy->users = 0;
+	copy->first_slot = slot;
+	copy->next_slot = 0;
 	return copy;
 }
 
@@ -76,17 +84,16 @@ static int share_doorbell(struct context *ctx, const struct puppet *parent, stru
 }
 
 static struct puppet *child_new(const struct puppet *parent, const struct puppet_clone *how,
-				pid_t tid)
+				pid_t tid, uint32_t slot)
 {
 	struct puppet_area *area = parent->area;
 	struct puppet *child;
 
 	if (!(how->flags & CLONE_VM))
-		area = area_copy(area);
+		area = area_copy(area, slot);
 	if (!area)
 		return NULL;
-	child = made_new(tid, how->flags & CLONE_THREAD ? parent->tgid : tid, area,
-			 child_slot(parent, how));
+	child = made_new(tid, how->flags & CLONE_THREAD ? parent->tgid : tid, area, slot);
 	if (!child && area != parent->area)
 		free(area);
 	if (child)
@@ -96,9 +103,9 @@ static struct puppet *child_new(const struct puppet *parent, const struct puppet
 
 /* Waits for the first stop of a child that is being born, and takes it over. */
 static int adopt(struct context *ctx, const struct puppet *parent, const struct puppet_clone *how,
-		 pid_t tid, struct puppet **ret_child)
+		 pid_t tid, uint32_t slot, struct puppet **ret_child)
 {
-	struct puppet *child = child_new(parent, how, tid);
+	struct puppet *child = child_new(parent, how, tid, slot);
 	int r;
 
 	if (!child)
@@ -138,31 +145,55 @@ static int born_failed(struct context *ctx, int r, const struct puppet_clone *ho
 			 how->set_tid[how->n_set_tid - 1]);
 }
 
+static int check_slots(struct context *ctx, const struct puppet *parent)
+{
+	if (parent->area->next_slot <= parent->area->n_slots)
+		return 0;
+	return err_msg(ctx, -ENOSPC, "more than %u tasks in one address space",
+		       parent->area->n_slots);
+}
+
+/* Takes over the children that the table has made. @r: how it ended. */
+static int adopt_all(struct context *ctx, const struct puppet *parent,
+		     const struct puppet_clone *how, const struct call_table *t,
+		     const uint32_t *slots, int r, struct puppet **ret_children)
+{
+	for (size_t i = 0; i < t->n_calls && t->calls[i].done; i++) {
+		int adopted;
+
+		if (t->calls[i].result < 0)
+			return born_failed(ctx, clone_failed(ctx, r, parent, &how[i]), &how[i]);
+		adopted = adopt(ctx, parent, &how[i], number_here(parent, &how[i]), slots[i],
+				&ret_children[i]);
+		if (adopted < 0)
+			return born_failed(ctx, adopted, &how[i]);
+	}
+	return r;
+}
+
 int puppet_clone_many(struct context *ctx, struct puppet *parent, const struct puppet_clone *how,
 		      size_t n, struct puppet **ret_children)
 {
 	_cleanup_(arena_deinit) struct arena arena;
 	struct call_table t;
-	int r, failed;
+	uint32_t *slots;
+	int r;
 
 	memset(ret_children, 0, n * sizeof(*ret_children));
 	arena_init(&arena, ctx);
 	call_table_init(&t, &arena);
+	slots = arena_new_n(&arena, uint32_t, n);
+	if (!slots)
+		return err_oom(ctx);
 	for (size_t i = 0; i < n; i++) {
 		assert(number_here(parent, &how[i]) > 0);
-		add_clone(&t, parent, &how[i]);
+		slots[i] = take_slot(parent, &how[i]);
+		add_clone(&t, parent, &how[i], slots[i]);
 	}
-	failed = puppet_run(ctx, parent, &t);
-	for (size_t i = 0; !t.failed && i < t.n_calls && t.calls[i].done; i++) {
-		if (t.calls[i].result < 0) {
-			failed = clone_failed(ctx, failed, parent, &how[i]);
-			return born_failed(ctx, failed, &how[i]);
-		}
-		r = adopt(ctx, parent, &how[i], number_here(parent, &how[i]), &ret_children[i]);
-		if (r < 0)
-			return born_failed(ctx, r, &how[i]);
-	}
-	return failed;
+	r = check_slots(ctx, parent);
+	if (r == 0)
+		r = puppet_run(ctx, parent, &t);
+	return t.failed ? r : adopt_all(ctx, parent, how, &t, slots, r, ret_children);
 }
 
 enum { FORK_EVENTS = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE };
@@ -181,22 +212,25 @@ static int clone_watched(struct context *ctx, struct puppet *parent, const struc
 			 struct puppet **ret_child)
 {
 	_cleanup_(arena_deinit) struct arena arena;
+	uint32_t slot = take_slot(parent, how);
 	struct call_table t;
 	int r;
 
-	r = set_options(ctx, parent, FORK_EVENTS);
+	r = check_slots(ctx, parent);
+	if (r == 0)
+		r = set_options(ctx, parent, FORK_EVENTS);
 	if (r < 0)
 		return r;
 	parent->born = 0;
 	arena_init(&arena, ctx);
 	call_table_init(&t, &arena);
-	add_clone(&t, parent, how);
+	add_clone(&t, parent, how, slot);
 	r = puppet_run(ctx, parent, &t);
 	if (r < 0)
 		return r;
 	if (parent->born == 0)
 		return err_msg(ctx, -EPROTO, "task %d: clone3 without a ptrace event", parent->tid);
-	r = adopt(ctx, parent, how, parent->born, ret_child);
+	r = adopt(ctx, parent, how, parent->born, slot, ret_child);
 	if (r == 0)
 		r = set_options(ctx, *ret_child, 0);
 	return r < 0 ? r : set_options(ctx, parent, 0);

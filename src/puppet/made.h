@@ -18,6 +18,10 @@ struct puppet *made_new(pid_t tid, pid_t tgid, struct puppet_area *area, uint32_
 int made_call(struct context *ctx, struct puppet *p, puppet_addr ip, uint64_t nr,
 	      const uint64_t arg[6], int64_t *ret_result);
 
+/* From any stop to PTRACE_EVENT_STOP, without an instruction in between; @signal (or 0) is delivered
+ * on the way, if the task is stopped at a signal's delivery. */
+int made_park(struct context *ctx, struct puppet *p, int signal);
+
 /* "PID 812 is in use by nginx": starts a chain for clone3's EEXIST, with a hint. @pid as the
  * coordinator's namespace numbers it. */
 int made_pid_in_use(struct context *ctx, pid_t pid);

@@ -182,7 +182,7 @@ static int fork_child(struct context *ctx, const struct puppet_make *how, pid_t 
 {
 	struct clone_args args = {
 		.flags = how->clone_flags,
-		.exit_signal = SIGCHLD,
+		.exit_signal = (uint64_t)how->exit_signal,
 		.set_tid = (uint64_t)(uintptr_t)how->set_tid,
 		.set_tid_size = how->n_set_tid,
 	};
@@ -387,6 +387,7 @@ static struct puppet_area *area_new(const struct puppet_make *how)
 	area->size = puppet_area_size(how->slots, how->slot_size);
 	area->far_socket = how->doorbell;
 	area->mapped = true;
+	area->next_slot = 1;
 	return area;
 }
 

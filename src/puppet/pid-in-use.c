@@ -12,12 +12,6 @@
 #include "util/cleanup.h"
 #include "util/context.h"
 
-static void closedir_guard(DIR **dir)
-{
-	if (*dir)
-		(void)closedir(*dir); /* read-only: nothing to lose */
-}
-
 static int read_stat(pid_t pid, struct proc_stat *ret_stat)
 {
 	_cleanup_close_ int fd = -EBADF;
@@ -29,7 +23,7 @@ static int read_stat(pid_t pid, struct proc_stat *ret_stat)
 /* A process whose group or session has the number. */
 static bool find_member(pid_t id, struct proc_stat *ret_stat)
 {
-	_cleanup_(closedir_guard) DIR *dir = opendir("/proc");
+	_cleanup_closedir_ DIR *dir = opendir("/proc");
 	struct dirent *entry;
 
 	while (dir && (entry = readdir(dir))) {

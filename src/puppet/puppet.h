@@ -69,6 +69,10 @@ struct puppet_area {
 	/* Made puppets: SIGTRAP is not ours any more (ignored or pending by order of the image):
 	 * ring by a system call, which costs two stops per call of a table. Sticky. */
 	bool quiet;
+	/* Made puppets: slots are handed out in order; the first task of the address space brought
+	 * its own from the one it is a copy of. */
+	uint32_t first_slot;
+	uint32_t next_slot;
 };
 
 struct puppet {
@@ -186,7 +190,8 @@ struct puppet_make {
 	uint64_t clone_flags;
 	const pid_t *set_tid;
 	size_t n_set_tid;
-	int doorbell; /* the number of the doorbell in the stub */
+	int exit_signal; /* to the coordinator at its death */
+	int doorbell;	 /* the number of the doorbell in the stub */
 };
 int puppet_make_first(struct context *ctx, const struct puppet_make *how,
 		      struct puppet **ret_puppet);
@@ -194,17 +199,16 @@ int puppet_make_first(struct context *ctx, const struct puppet_make *how,
 uint64_t puppet_area_size(uint32_t slots, uint32_t slot_size);
 
 /*
- * Has @parent clone a new process (its copy: a stub in the same loop) or, with CLONE_THREAD |
- * CLONE_VM in @flags, a new thread that uses slot @slot. The child is auto-attached. @exit_signal
- * as in clone3; @set_tid innermost first. On failure *ret_child may be set all the same: a
- * child that exists, to be killed with the others.
+ * Has @parent clone a new process (its copy: a stub in the same loop) or, with CLONE_VM in @flags,
+ * one or a thread that uses another slot of the same area. The child is auto-attached.
+ * @exit_signal as in clone3; @set_tid innermost first. On failure *ret_child may be set all the
+ * same: a child that exists, to be killed with the others.
  */
 struct puppet_clone {
 	uint64_t flags;
 	int exit_signal;
 	const pid_t *set_tid;
 	size_t n_set_tid;
-	uint32_t slot; /* for CLONE_VM children; others keep the parent's slot number */
 };
 int puppet_clone(struct context *ctx, struct puppet *parent, const struct puppet_clone *how,
 		 struct puppet **ret_child);
@@ -221,9 +225,21 @@ int puppet_clone_many(struct context *ctx, struct puppet *parent, const struct p
  */
 int puppet_become(struct context *ctx, struct puppet *p, const void *xstate, size_t xstate_len,
 		  bool unmap);
-/* After puppet_become: the process stops as by job control with @signal (or SIGSTOP where the
- * program would not stop for it), once, for its first thread, before any is let go. */
-int puppet_job_stop(struct context *ctx, struct puppet *p, int signal);
+/*
+ * Stops a process as by job control with @signal (or SIGSTOP where the process would not stop for
+ * it). @tasks are its @n tasks, each stopped or in its loop. They can be used as before; let go,
+ * they stay stopped. Its parent is told as ever (SIGCHLD).
+ */
+int puppet_job_stop(struct context *ctx, struct puppet *const *tasks, size_t n, int signal);
+/*
+ * Ends the process of a single task in its loop, so that wait() gives @status: by exit_group, or
+ * by the signal. It is waited for here as by its tracer; the zombie is its parent's to reap. A core
+ * dump in @status is made (-EOPNOTSUPP: this machine's core_pattern does not let us).
+ */
+int puppet_die(struct context *ctx, struct puppet *p, int status);
+/* Ends one task in its loop that is not the last of its process; it is detached from before, so
+ * that a dead leader is nobody's tracee. */
+int puppet_exit_task(struct context *ctx, struct puppet *p, int code);
 /* The task no longer dies with the coordinator (PTRACE_O_EXITKILL off). */
 int puppet_keep(struct context *ctx, struct puppet *p);
 /* Detaches: the task goes on by itself (in a stopped process: stays stopped). */

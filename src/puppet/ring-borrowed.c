@@ -109,4 +109,3 @@ static int wait(struct context *ctx, struct puppet *p)
 }
 
 const struct puppet_ring ring_borrowed = {.start = start, .wait = wait};
-

@@ -3,8 +3,10 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 
 #include "util/context.h"
@@ -266,6 +268,36 @@ static puppet_addr slot_of(const struct puppet *p)
 	return area_slot(p->area, p->slot);
 }
 
+/* Does the call change what SIGTRAP does, or leave one pending? Then it cannot ring any more. */
+static bool takes_trap(const struct call *call)
+{
+	switch (call->nr) {
+	case SYS_rt_sigaction:
+		return call->arg[0].value == SIGTRAP && (call->arg[1].kind != CALL_ARG_IMM || call->arg[1].value != 0);
+	case SYS_kill:
+	case SYS_tkill:
+	case SYS_rt_sigqueueinfo:
+		return call->arg[1].value == SIGTRAP;
+	case SYS_tgkill:
+	case SYS_rt_tgsigqueueinfo:
+		return call->arg[2].value == SIGTRAP;
+	default:
+		return false;
+	}
+}
+
+static void choose_bell(struct puppet *p, const struct call_table *t)
+{
+	struct interp_slot *slot = (void *)p->batch->bytes;
+
+	if (p->borrowed)
+		return;
+	for (size_t i = 0; i < p->batch->n; i++)
+		if (takes_trap(&t->calls[p->batch->first + i]))
+			p->area->quiet = true;
+	slot->bell = p->area->quiet ? INTERP_BELL_CALL : INTERP_BELL_BREAK;
+}
+
 static int send(struct context *ctx, struct puppet *p, struct call_table *t, size_t first)
 {
 	struct batch *b = p->batch;
@@ -275,8 +307,7 @@ static int send(struct context *ctx, struct puppet *p, struct call_table *t, siz
 	r = batch_encode(ctx, b, t, first, slot_of(p), p->area->slot_size - p->area->reserve);
 	if (r < 0)
 		return r;
-	if (!p->borrowed && p->area->quiet)
-		((struct interp_slot *)(void *)b->bytes)->bell = INTERP_BELL_CALL;
+	choose_bell(p, t);
 	local = (struct iovec){b->bytes, b->len};
 	remote = (struct iovec){(void *)(uintptr_t)slot_of(p), b->len};
 	if (process_vm_writev(p->tid, &local, 1, &remote, 1, 0) != (ssize_t)b->len)

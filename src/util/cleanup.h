@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,9 +33,16 @@ static inline void fclose_guard(FILE **f)
 		(void)fclose(*f); /* read-only streams: nothing to lose */
 }
 
-#define _cleanup_close_	 _cleanup_(close_guard)
-#define _cleanup_free_	 _cleanup_(free_guard)
-#define _cleanup_fclose_ _cleanup_(fclose_guard)
+static inline void closedir_guard(DIR **dir)
+{
+	if (*dir)
+		(void)closedir(*dir); /* read-only: nothing to lose */
+}
+
+#define _cleanup_close_	   _cleanup_(close_guard)
+#define _cleanup_free_	   _cleanup_(free_guard)
+#define _cleanup_fclose_   _cleanup_(fclose_guard)
+#define _cleanup_closedir_ _cleanup_(closedir_guard)
 
 #define TAKE_GENERIC(var, type, nothing)                                                           \
 	({                                                                                         \

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of growing (grow.c, grow-steps.c, grow-finish.c) share. */
+#pragma once
+
+#include "checkpoint/grow.h"
+#include "tree/plan.h"
+#include "util/arena.h"
+
+/* A process of the plan. */
+struct grown_process {
+	const struct plan_process *plan;
+	struct rebuild_process *rebuild; /* NULL: a scaffold or a dead leader */
+	struct puppet *puppet;		 /* NULL: not made yet, or dead; owned by grown.tasks */
+	pid_t number;			 /* a scaffold's may differ from the plan's; 0: not made yet */
+	uint32_t forker;		 /* index, PLAN_NONE for the first */
+	/* See rebuild_process.inherits; scaffolds hand it on. */
+	const struct rebuild_process *inherits;
+	/* Process whose memory must be in place before this one is born, or NULL. */
+	struct rebuild_process *fill_first;
+};
+
+struct grown {
+	struct context *ctx;
+	struct rebuild *rebuild;
+	const struct plan *plan;
+	struct arena arena;
+	struct grown_process *processes; /* by index in the plan */
+	struct puppet **tasks;		 /* every task that was made, in that order; owned */
+	size_t n_tasks;
+	pid_t *numbers; /* sorted: all that the tree needs for itself */
+	size_t n_numbers;
+	bool let_go;
+};
+
+/* "process 812 (nginx)", "scaffold 813" for messages. */
+const char *grown_name(struct grown *g, uint32_t process);
+/* Is the number one that the tree needs? */
+bool grown_needs(const struct grown *g, pid_t number);
+int grown_add_task(struct grown *g, struct puppet *puppet);
+
+/* Executes all steps of the plan. (grow-steps.c) */
+int grow_steps(struct grown *g);
+/* Session leader @process opens or gives up its terminal, sets its foreground group.
+ * (grow-tty.c) */
+int grow_tty_open(struct grown *g, const struct plan_step *step);
+int grow_tty_drop(struct grown *g, const struct plan_step *step);
+int grow_tty_foreground(struct grown *g, const struct plan_step *step);
+/* Threads, dead leaders, stopped jobs; forgets signals that growing has left. (grow-finish.c) */
+int grow_finish(struct grown *g);
+/* Stops all processes that are not stopped by SIGSTOP; they have become the program's own. */
+int grow_stop_all(struct grown *g);
