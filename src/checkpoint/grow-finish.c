@@ -19,8 +19,8 @@
 #include "util/cleanup.h"
 
 enum {
-	THREAD_FLAGS = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
-		       CLONE_SYSVSEM,
+	THREAD_FLAGS =
+		CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
 	DEATH_TRIES = 2000, /* times 1 ms */
 };
 
@@ -59,7 +59,8 @@ static int clone_threads(struct grown *g, struct rebuild_process *p)
 			.set_tid = p->threads[i].msg->tid,
 			.n_set_tid = 1,
 		};
-	r = puppet_clone_many(g->ctx, p->puppet, how + first, p->n_threads - first, puppets + first);
+	r = puppet_clone_many(g->ctx, p->puppet, how + first, p->n_threads - first,
+			      puppets + first);
 	return take_threads(g, p, puppets, first, r);
 }
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -128,8 +129,7 @@ static int clone_scaffold(struct grown *g, const struct plan_step *step)
 static int check_clone(struct grown *g, const struct plan_step *step)
 {
 	if (step->process == PLAN_NONE || process_of(g, step->child)->plan->n_pid != 1)
-		return err_msg(g->ctx, -EOPNOTSUPP,
-			       "nested PID namespaces cannot be restored yet");
+		return err_msg(g->ctx, -EOPNOTSUPP, "nested PID namespaces cannot be restored yet");
 	return 0;
 }
 
@@ -216,7 +216,7 @@ static int reap(struct grown *g, pid_t number)
 static int do_wait(struct grown *g, const struct plan_step *step)
 {
 	const struct grown_process *child = process_of(g, step->child);
-	int64_t pid;
+	int64_t pid = 0;
 	pid_t want;
 	int r;
 
@@ -225,9 +225,10 @@ static int do_wait(struct grown *g, const struct plan_step *step)
 	want = number_for(process_of(g, step->process), child);
 	/* WNOHANG: a child that is no zombie of the caller is an error here, not something to
 	 * wait for. */
-	r = call(g, step->process, "wait4", SYS_wait4,
-		 (const struct call_arg[6]){CALL_IMM(want), CALL_IMM(0), CALL_IMM(__WALL | WNOHANG)},
-		 &pid);
+	r = call(
+		g, step->process, "wait4", SYS_wait4,
+		(const struct call_arg[6]){CALL_IMM(want), CALL_IMM(0), CALL_IMM(__WALL | WNOHANG)},
+		&pid);
 	if (r < 0)
 		return r;
 	return pid == want ? 0
@@ -287,7 +288,7 @@ static int step_failed(struct grown *g, int r, const struct plan_step *step, siz
 int grow_steps(struct grown *g)
 {
 	const struct plan *plan = g->plan;
-	size_t done;
+	size_t done = 1;
 
 	for (size_t i = 0; i < plan->n_steps; i += done) {
 		int r = cancel_point(g->ctx);

@@ -11,8 +11,8 @@ struct grown_process {
 	const struct plan_process *plan;
 	struct rebuild_process *rebuild; /* NULL: a scaffold or a dead leader */
 	struct puppet *puppet;		 /* NULL: not made yet, or dead; owned by grown.tasks */
-	pid_t number;			 /* a scaffold's may differ from the plan's; 0: not made yet */
-	uint32_t forker;		 /* index, PLAN_NONE for the first */
+	pid_t number;	 /* a scaffold's may differ from the plan's; 0: not made yet */
+	uint32_t forker; /* index, PLAN_NONE for the first */
 	/* See rebuild_process.inherits; scaffolds hand it on. */
 	const struct rebuild_process *inherits;
 	/* Process whose memory must be in place before this one is born, or NULL. */
@@ -40,8 +40,7 @@ int grown_add_task(struct grown *g, struct puppet *puppet);
 
 /* Executes all steps of the plan. (grow-steps.c) */
 int grow_steps(struct grown *g);
-/* Session leader @process opens or gives up its terminal, sets its foreground group.
- * (grow-tty.c) */
+/* Controlling terminals. (grow-tty.c) */
 int grow_tty_open(struct grown *g, const struct plan_step *step);
 int grow_tty_drop(struct grown *g, const struct plan_step *step);
 int grow_tty_foreground(struct grown *g, const struct plan_step *step);

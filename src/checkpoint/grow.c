@@ -173,6 +173,23 @@ static int make_first(struct grown *g, const pid_t *set_tid, struct puppet **ret
 	return rc < 0 ? rc : grown_add_task(g, *ret_puppet);
 }
 
+/* A first stub whose number is none that the tree needs. */
+static int make_leader(struct grown *g, struct puppet **ret_leader)
+{
+	enum { TRIES = 100 };
+	int r = 0;
+
+	for (int i = 0; i < TRIES; i++) {
+		r = make_first(g, NULL, ret_leader);
+		if (r < 0 || !grown_needs(g, (*ret_leader)->tid))
+			return r;
+		r = puppet_die(g->ctx, *ret_leader, 0);
+		if (r < 0)
+			return r;
+	}
+	return err_msg(g->ctx, -EEXIST, "the kernel gives no number that the tree does not need");
+}
+
 /*
  * A session and a group outside that members of the tree keep: a leader of ours makes them, and the
  * root is born beside it, our child like itself.
@@ -188,18 +205,19 @@ static int make_in_session(struct grown *g, const pid_t *set_tid, struct puppet 
 	int64_t sid;
 	int r;
 
-	r = make_first(g, NULL, &leader);
+	r = make_leader(g, &leader);
 	if (r < 0)
 		return r;
-	if (grown_needs(g, leader->tid))
-		return err_msg(g->ctx, -EEXIST, "number %d, which the tree needs, was taken meanwhile",
-			       leader->tid);
 	sid = puppet_call(g->ctx, leader, "setsid", SYS_setsid, (const struct call_arg[6]){});
 	if (sid < 0)
 		return (int)sid;
 	r = puppet_clone(g->ctx, leader, &how, ret_puppet);
-	if (*ret_puppet && grown_add_task(g, *ret_puppet) < 0)
-		return -ENOMEM;
+	if (*ret_puppet) {
+		int rc = grown_add_task(g, *ret_puppet);
+
+		if (rc < 0)
+			return rc;
+	}
 	/* Our child: with the tracer's wait it is reaped. */
 	return r < 0 ? r : puppet_die(g->ctx, leader, 0);
 }
@@ -266,11 +284,26 @@ static void unpin(const struct grown *g, const cpu_set_t *before)
 			(void)sched_setaffinity(g->tasks[i]->tid, sizeof(*before), before);
 }
 
+/* The plan was replayed on the model; this is the last look at the real thing. */
+static int check_complete(struct grown *g)
+{
+	for (uint32_t i = 0; i < g->plan->n_processes; i++) {
+		const struct grown_process *p = &g->processes[i];
+		bool wanted = p->rebuild &&
+			      p->rebuild->msg->state != COPPICE__RUN_STATE__RUN_STATE_ZOMBIE;
+
+		if (wanted != (p->puppet != NULL))
+			return err_msg(g->ctx, -EPROTO, "the plan ends with %s %s",
+				       grown_name(g, i), wanted ? "missing" : "still there");
+	}
+	return 0;
+}
+
 /* ---- the whole ----------------------------------------------------------------------------- */
 
 int grow(struct rebuild *r, const struct plan *plan, struct grown **ret_grown)
 {
-	struct grown *g;
+	struct grown *g = NULL;
 	cpu_set_t before;
 	bool pinned;
 	int rc;
@@ -282,6 +315,8 @@ int grow(struct rebuild *r, const struct plan *plan, struct grown **ret_grown)
 	rc = make_root(g);
 	if (rc == 0)
 		rc = grow_steps(g);
+	if (rc == 0)
+		rc = check_complete(g);
 	if (rc == 0)
 		rc = grow_finish(g);
 	if (pinned)
