@@ -184,6 +184,30 @@ static int leave_in_turn(struct groups *g, struct group *group)
 	return 0;
 }
 
+/* Out of a container no group outside can be named, so that nobody goes back to one from within. */
+static int check_way_back(struct groups *g)
+{
+	const struct tree *tree = g->bu->tree;
+
+	for (size_t i = 0; i < g->n && tree->container; i++) {
+		const struct group *group = &g->group[i];
+
+		if (!group->leaves || tree->processes[group->founder].pgid[0])
+			continue;
+		if (group->founder == 0)
+			return err_msg(
+				g->bu->ctx, -EOPNOTSUPP,
+				"group %d has members, but init is in a group outside, which only "
+				"its parent outside can put it back into: not supported yet",
+				group->number);
+		return err_msg(g->bu->ctx, -EDOM,
+			       "group %d has members, so that process %d must have been in it, but "
+			       "it is in a group outside, which cannot be entered from within",
+			       group->number, group->number);
+	}
+	return 0;
+}
+
 static int leave_all(struct groups *g)
 {
 	for (size_t i = 0; i < g->n; i++) {
@@ -254,14 +278,17 @@ int groups_plan(struct builder *bu)
 {
 	struct groups g = {.bu = bu, .by_number = {.arena = bu->birth->arena}};
 
+	int r = 0;
+
 	if (find_groups(&g) < 0)
 		return err_oom(bu->ctx);
-	for (size_t i = 0; i < g.n; i++) {
-		int r = found(&g, &g.group[i]);
-
-		if (r < 0)
-			return r;
-	}
+	for (size_t i = 0; i < g.n && r == 0; i++)
+		r = found(&g, &g.group[i]);
+	if (r < 0)
+		return r;
+	r = check_way_back(&g);
+	if (r < 0)
+		return r;
 	if (set_foregrounds(&g) < 0 || join_members(&g) < 0 || leave_all(&g) < 0 ||
 	    dismiss_scaffolds(&g) < 0)
 		return err_oom(bu->ctx);
