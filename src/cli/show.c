@@ -21,7 +21,7 @@ static int show_image(struct context *ctx)
 {
 	_cleanup_image_reader_ struct image_reader *images = NULL;
 	_cleanup_(arena_deinit) struct arena arena;
-	Coppice__Checkpoint *cp;
+	Coppice__Checkpoint *cp = NULL;
 	int r;
 
 	arena_init(&arena, ctx);

@@ -55,7 +55,7 @@ int reader_unpack_field(struct context *ctx, struct arena *arena, uint64_t *budg
 {
 	ProtobufCMessage **slots;
 	struct record_in in;
-	size_t n;
+	size_t n = 0;
 	int r = record_in_init(ctx, &in, name, bytes, len, field->id);
 
 	if (r == 0)
@@ -82,7 +82,7 @@ static int load_file(struct context *ctx, struct image_reader *rd, struct arena 
 	_cleanup_free_ uint8_t *bytes = NULL;
 	const ProtobufCFieldDescriptor *field;
 	char name[IMAGE_NAME_MAX];
-	size_t len;
+	size_t len = 0;
 	int r = reader_read_file(ctx, rd, file->name, &bytes, &len);
 
 	if (r < 0)

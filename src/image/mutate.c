@@ -33,7 +33,7 @@ static int mutate_string(const struct mutation *m, const struct walk_path *path,
 
 	if (!changed)
 		return err_oom(m->ctx);
-	strcpy(changed, old);
+	memcpy(changed, old, strlen(old) + 1);
 	changed[0] = changed[0] == 'x' ? 'y' : 'x';
 	*value = changed;
 	r = visit_changed(m, path);

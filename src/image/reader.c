@@ -92,7 +92,7 @@ int reader_read_file(struct context *ctx, const struct image_reader *rd, const c
 {
 	_cleanup_close_ int fd = -EBADF;
 	_cleanup_free_ uint8_t *bytes = NULL;
-	uint64_t size;
+	uint64_t size = 0;
 	int r = reader_open_file(ctx, rd, name, &fd, &size);
 
 	if (r == 0)
@@ -132,9 +132,9 @@ int reader_unpack_manifest(struct context *ctx, struct arena *arena, const uint8
 {
 	uint64_t budget = unpack_budget(len);
 	ProtobufCMessage *msg = NULL;
-	const uint8_t *record;
+	const uint8_t *record = NULL;
 	struct record_in in;
-	size_t record_len;
+	size_t record_len = 0;
 	int r = record_in_init(ctx, &in, IMAGE_MANIFEST, bytes, len, 0);
 
 	if (r == 0)
@@ -155,7 +155,7 @@ int reader_unpack_manifest(struct context *ctx, struct arena *arena, const uint8
 static int read_manifest(struct context *ctx, struct image_reader *rd)
 {
 	_cleanup_free_ uint8_t *bytes = NULL;
-	size_t len;
+	size_t len = 0;
 	int r = reader_read_file(ctx, rd, IMAGE_MANIFEST, &bytes, &len);
 
 	if (r == -ENOENT) {
@@ -304,7 +304,7 @@ int image_reader_open_pages(struct context *ctx, struct image_reader *rd,
 			    const Coppice__PageFile *file, int *ret_fd)
 {
 	_cleanup_close_ int fd = -EBADF;
-	uint64_t size;
+	uint64_t size = 0;
 	int r = reader_open_file(ctx, rd, file->name, &fd, &size);
 
 	if (r < 0)
@@ -320,7 +320,7 @@ static int check_pages(struct context *ctx, struct image_reader *rd, const Coppi
 {
 	_cleanup_free_ uint64_t *hashes = NULL;
 	_cleanup_close_ int fd = -EBADF;
-	uint64_t size;
+	uint64_t size = 0;
 	int r;
 
 	if (file->chunk != IMAGE_PAGES_CHUNK)
