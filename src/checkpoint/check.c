@@ -30,48 +30,65 @@ static int check_plan(struct collect *c)
 	return r;
 }
 
-static int collect_and_plan(struct collect *c, const struct puppet_tree *tree)
+/* Stops the tree for as long as it takes to collect it and to @look at it (may be NULL). */
+static int collect_stopped(struct collect *c, pid_t root, int (*look)(struct collect *c),
+			   uint64_t *ret_stopped_ns)
 {
-	int r = collect_tree(c, tree);
+	struct puppet_tree tree = {0};
+	uint64_t since = stage_clock();
+	struct err err;
+	int released;
+	int r = puppet_tree_seize(c->ctx, root, &tree);
 
-	return r < 0 ? r : check_plan(c);
+	if (r < 0)
+		return err_while(c->ctx, r, "stopping the tree below process %d", root);
+	r = collect_tree(c, &tree);
+	if (r >= 0 && look)
+		r = look(c);
+	err = c->ctx->err;
+	released = puppet_tree_release(c->ctx, &tree, FATE_RUN);
+	*ret_stopped_ns = stage_clock() - since;
+	if (r >= 0)
+		return released;
+	c->ctx->err = err; /* the first error is what is told */
+	return r;
 }
 
 int check_dump(struct context *ctx, const struct dump_options *opt, struct check_result *ret)
 {
 	const struct collect_options collect_opt = {.shell_job = opt->shell_job};
 	struct check_result result = {0};
-	struct puppet_tree tree = {0};
 	struct collect c;
-	uint64_t since = stage_clock();
-	struct err err;
-	int released;
-	int r = puppet_tree_seize(ctx, opt->root, &tree);
+	int r;
 
-	if (r < 0)
-		return err_while(ctx, r, "stopping the tree below process %d", opt->root);
-	arena_init(&result.arena, ctx);
+	arena_init(&result.arena, NULL);
 	collect_init(&c, ctx, &result.arena, &collect_opt);
-	r = collect_and_plan(&c, &tree);
-	err = ctx->err;
-	released = puppet_tree_release(ctx, &tree, FATE_RUN);
-	if (r < 0)
-		ctx->err = err; /* the first error is what is told */
-	else
-		r = released;
-	result.stopped_ns = stage_clock() - since;
+	r = collect_stopped(&c, opt->root, check_plan, &result.stopped_ns);
 	result.refusals = c.refusals;
 	result.n_refusals = c.n_refusals;
 	result.n_processes = c.n_processes;
 	collect_deinit(&c);
-	if (r < 0) {
+	if (r < 0)
 		arena_deinit(&result.arena);
-		return r;
-	}
-	/* The arena moves into the result; what still counted allocations in it is done. */
-	result.arena.ctx = NULL;
-	*ret = result;
-	return 0;
+	else
+		*ret = result;
+	return r;
+}
+
+int check_tree(struct context *ctx, const struct dump_options *opt, struct arena *arena,
+	       struct tree **ret_tree)
+{
+	const struct collect_options collect_opt = {.shell_job = opt->shell_job};
+	uint64_t stopped_ns;
+	struct collect c;
+	int r;
+
+	collect_init(&c, ctx, arena, &collect_opt);
+	r = collect_stopped(&c, opt->root, NULL, &stopped_ns);
+	if (r >= 0)
+		r = tree_from_checkpoint(ctx, arena, c.cp, ret_tree);
+	collect_deinit(&c);
+	return r;
 }
 
 static int check_image(struct context *ctx, struct arena *arena, const char *dir,
@@ -108,13 +125,12 @@ int check_restore(struct context *ctx, const char *dir, const struct rebuild_opt
 	struct rebuild rb = {0};
 	int r;
 
-	arena_init(&result.arena, ctx);
+	arena_init(&result.arena, NULL);
 	r = check_image(ctx, &result.arena, dir, opt, &rb);
 	if (r < 0) {
 		arena_deinit(&result.arena);
 		return r;
 	}
-	result.arena.ctx = NULL;
 	result.refusals = rb.refusals;
 	result.n_refusals = rb.n_refusals;
 	result.n_processes = rb.n_processes;

@@ -10,6 +10,7 @@
 #include "util/arena.h"
 
 struct rebuild_options;
+struct tree;
 
 struct check_result {
 	struct arena arena; /* owns the refusals */
@@ -23,6 +24,9 @@ void check_result_deinit(struct check_result *result);
 
 /* Every reason why dump would refuse the tree. It is stopped for as long as dump's collect stage takes. */
 int check_dump(struct context *ctx, const struct dump_options *opt, struct check_result *ret);
+/* The processes of a running tree as data for the planner; in @arena, with all they refer to. */
+int check_tree(struct context *ctx, const struct dump_options *opt, struct arena *arena,
+	       struct tree **ret_tree);
 /* Every reason why restore would refuse the image on this machine, now. */
 int check_restore(struct context *ctx, const char *dir, const struct rebuild_options *opt,
 		  struct check_result *ret);
