@@ -7,7 +7,7 @@
 #include "cli/output.h"
 
 static const struct cli_command *const commands[] = {
-	&cli_dump, &cli_check, &cli_plan, &cli_show,
+	&cli_dump, &cli_restore, &cli_check, &cli_plan, &cli_show,
 };
 
 static volatile int arg_cancel; /* the signal that asked us to stop, or 0 */
