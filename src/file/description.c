@@ -26,10 +26,6 @@
 #include "kernel/sys.h"
 #include "util/cleanup.h"
 
-#ifndef PIDFD_THREAD
-#define PIDFD_THREAD O_EXCL /* since 6.9 */
-#endif
-
 const struct file_kind *file_kind_of(const Coppice__File *file)
 {
 	for (const struct file_kind *const *kind = file_kinds; *kind; kind++)
@@ -48,22 +44,12 @@ static const struct file_kind *find_kind(const struct file_probe *probe)
 
 /* ---- one open file description ------------------------------------------------------------- */
 
-static int open_pidfd(struct collect *c, const struct collect_process *p)
-{
-	pid_t tid = p->threads[0].tid; /* the leader may be dead */
-	int pidfd = sys_pidfd_open(tid, tid == p->pid ? 0 : PIDFD_THREAD);
-
-	return pidfd < 0 ? err_sys(c->ctx, pidfd, "pidfd_open(%d)", tid) : pidfd;
-}
-
 int fd_source_init(struct fd_source *s, struct collect *c, struct collect_process *p)
 {
-	int pidfd = open_pidfd(c, p);
-
-	if (pidfd < 0)
-		return pidfd;
-	*s = (struct fd_source){.c = c, .p = p, .tid = p->threads[0].tid, .pidfd = pidfd};
-	return collect_files_get(c) ? 0 : err_oom(c->ctx);
+	*s = (struct fd_source){.c = c, .p = p, .tid = p->puppet->tid, .pidfd = -EBADF};
+	if (!collect_files_get(c))
+		return err_oom(c->ctx);
+	return puppet_pidfd(c->ctx, p->puppet, &s->pidfd);
 }
 
 void fd_source_deinit(struct fd_source *s)
@@ -74,16 +60,7 @@ void fd_source_deinit(struct fd_source *s)
 
 int file_probe_dup(struct collect *c, const struct file_probe *probe, int *ret_fd)
 {
-	_cleanup_close_ int pidfd = open_pidfd(c, probe->process);
-	int fd;
-
-	if (pidfd < 0)
-		return pidfd;
-	fd = sys_pidfd_getfd(pidfd, probe->number);
-	if (fd < 0)
-		return err_sys(c->ctx, fd, "pidfd_getfd(%d)", probe->number);
-	*ret_fd = fd;
-	return 0;
+	return puppet_fd_out(c->ctx, probe->process->puppet, probe->number, ret_fd);
 }
 
 static int look_at(struct fd_source *s, struct file_probe *probe)
@@ -217,7 +194,7 @@ static int search(struct fd_source *s, struct file_node *root, int number,
 	struct file_node **place = NULL;
 
 	while (node) {
-		int order = sys_kcmp(s->tid, node->probe.process->threads[0].tid, KCMP_FILE,
+		int order = sys_kcmp(s->tid, node->probe.process->puppet->tid, KCMP_FILE,
 				     (unsigned long)number, (unsigned long)node->probe.number);
 
 		if (order == 0) {

@@ -59,6 +59,16 @@ static int collect_number(struct fd_source *s, Coppice__FdTable *table, int numb
 	return add_fd(c, table, number, probe.info.flags & O_CLOEXEC, node->msg->id);
 }
 
+/* While a program's task waits in the command loop, its table has a number of ours. */
+static bool is_ours(const struct collect *c, const struct collect_process *p, int number)
+{
+	const struct puppet_area *area = p->puppet->area;
+
+	if (number >= c->hide_fd_from)
+		return true;
+	return p->puppet->borrowed && area && area->socket >= 0 && area->far_socket == number;
+}
+
 static int collect_numbers(struct fd_source *s, Coppice__FdTable *table)
 {
 	struct collect *c = s->c;
@@ -70,8 +80,8 @@ static int collect_numbers(struct fd_source *s, Coppice__FdTable *table)
 	if (r < 0)
 		return err_sys(c->ctx, r, "reading /proc/%d/fd", s->p->pid);
 	for (size_t i = 0; i < n; i++) {
-		if (numbers[i] >= c->hide_fd_from)
-			break;
+		if (is_ours(c, s->p, numbers[i]))
+			continue;
 		r = collect_number(s, table, numbers[i]);
 		if (r < 0)
 			return r;
