@@ -7,7 +7,8 @@
  * would get it with si_code SI_USER, PID and uid 0, so such an entry is written down for it.
  *
  * Only the task itself may queue a siginfo with si_code >= 0 or SI_TKILL: the process's by its
- * leader, which must therefore be alive. All signals are blocked meanwhile (signals.c).
+ * leader, which must therefore be alive. Stubs have all signals blocked but SIGTRAP; where one of
+ * these is pending, it is blocked, too, which takes a stub that does not ring with it.
  *
  * A pending SI_TIMER signal comes back as an ordinary queue entry: the kernel no longer knows
  * that it belongs to a timer, so that expirations from then on until it is taken are a signal of their own
@@ -168,6 +169,41 @@ static int32_t innermost(const int32_t *ids, size_t n)
 	return ids[n - 1];
 }
 
+static bool has_trap(Coppice__SigInfo *const *pending, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (((const siginfo_t *)(const void *)pending[i]->raw.data)->si_signo == SIGTRAP)
+			return true;
+	return false;
+}
+
+static bool process_has_trap(const struct rebuild_process *p)
+{
+	bool has = has_trap(p->msg->pending, p->msg->n_pending);
+
+	for (size_t i = 0; i < p->n_threads; i++)
+		has = has || has_trap(p->threads[i].msg->pending, p->threads[i].msg->n_pending);
+	return has;
+}
+
+/* The order to change SIGTRAP's action, even to the default, has a stub ring in another way. */
+static int install_thread(struct rebuild *r _unused_, struct rebuild_thread *th,
+			  struct call_table *t)
+{
+	static const uint64_t by_default[4];
+	const uint64_t trap = bit(SIGTRAP);
+
+	if (!process_has_trap(th->process))
+		return 0;
+	call_add(t, "rt_sigaction()", SYS_rt_sigaction, CALL_IMM(SIGTRAP),
+		 CALL_DATA(call_space(t, by_default, sizeof(by_default))), CALL_IMM(0),
+		 CALL_IMM(sizeof(trap)));
+	call_add(t, "rt_sigprocmask()", SYS_rt_sigprocmask, CALL_IMM(SIG_BLOCK),
+		 CALL_DATA(call_space(t, &trap, sizeof(trap))), CALL_IMM(0),
+		 CALL_IMM(sizeof(trap)));
+	return 0;
+}
+
 static int last(struct rebuild *r, struct rebuild_process *p, struct call_table *t)
 {
 	const Coppice__Process *msg = p->msg;
@@ -208,6 +244,7 @@ const struct task_aspect aspect_pending = {
 	.name = "pending",
 	.collect = collect,
 	.collect_thread = collect_thread,
+	.install_thread = install_thread,
 	.last = last,
 	.last_thread = last_thread,
 };

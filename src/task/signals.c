@@ -4,9 +4,8 @@
  * alternate stack of each thread. Queued signals: see pending.c. A stopped job's state belongs to
  * process.c.
  *
- * While a tree is rebuilt all signals but SIGTRAP, which stubs stop with, are blocked in every
- * stub: nothing runs a handler before the program has its own registers back. The mask of the
- * program is set by ptrace when the stub becomes it.
+ * Stubs have all signals blocked but SIGTRAP, which they ring with: nothing runs a handler before
+ * the program has its own registers back. The program's mask is set when the stub becomes it.
  */
 #include <errno.h>
 #include <signal.h>
@@ -129,17 +128,6 @@ static int reply_thread(struct collect *c, struct collect_thread *th, struct cal
 
 /* ---- restore ------------------------------------------------------------------------------- */
 
-static int install_thread(struct rebuild *r _unused_, struct rebuild_thread *th _unused_,
-			  struct call_table *t)
-{
-	const uint64_t blocked = ~(UINT64_C(1) << (SIGTRAP - 1));
-
-	call_add(t, "rt_sigprocmask()", SYS_rt_sigprocmask, CALL_IMM(SIG_SETMASK),
-		 CALL_DATA(call_space(t, &blocked, sizeof(blocked))), CALL_IMM(0),
-		 CALL_IMM(sizeof(blocked)));
-	return 0;
-}
-
 /*
  * To default what coppice was started with as ignored. SIGCHLD in any case: it flushes what the
  * deaths of scaffolds and zombies have left pending.
@@ -200,7 +188,6 @@ const struct task_aspect aspect_signals = {
 	.reply = reply,
 	.ask_thread = ask_thread,
 	.reply_thread = reply_thread,
-	.install_thread = install_thread,
 	.last = last,
 	.last_thread = last_thread,
 };

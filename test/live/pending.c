@@ -122,6 +122,22 @@ static int check_ignored(void)
 	return 0;
 }
 
+/* ---- the signal that a tracer's breakpoints raise ------------------------------------------ */
+
+static int make_trap(void)
+{
+	block_all();
+	return kill(getpid(), SIGTRAP) || raise(SIGTRAP);
+}
+
+static int check_trap(void)
+{
+	CHECK_EQ(take(SIGTRAP).si_code, SI_TKILL);
+	CHECK_EQ(take(SIGTRAP).si_code, SI_USER);
+	CHECK_EQ(take(SIGTRAP).si_signo, 0);
+	return 0;
+}
+
 /* ---- of threads ---------------------------------------------------------------------------- */
 
 enum { THREADS = 3 };
@@ -181,6 +197,7 @@ static const struct live_row rows[] = {
 	{.name = "queue", .make = make_queue, .check = check_queue},
 	{.name = "kernel", .make = make_kernel, .check = check_kernel},
 	{.name = "ignored", .make = make_ignored, .check = check_ignored},
+	{.name = "trap", .make = make_trap, .check = check_trap},
 	{.name = "threads", .make = make_threads, .check = check_threads},
 };
 
