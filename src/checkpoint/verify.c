@@ -13,6 +13,7 @@
 #include "checkpoint/collect.h"
 #include "image/diff.h"
 #include "image/walk.h"
+#include "task/registers.h"
 #include "util/cleanup.h"
 
 struct verify {
@@ -162,6 +163,7 @@ int verify_collect(struct rebuild *r, struct verify **ret_verify)
 	v->rebuild = r;
 	arena_init(&v->arena, r->ctx);
 	collect_init(&v->collect, r->ctx, &v->arena, &opt);
+	v->collect.stubs = true;
 	v->collect.hide_start = r->stub_base;
 	v->collect.hide_end = r->stub_base + r->stub_size;
 	v->collect.hide_fd_from = r->fd_base;
@@ -180,11 +182,31 @@ int verify_collect(struct rebuild *r, struct verify **ret_verify)
 	return 0;
 }
 
+static int collect_registers(struct verify *v)
+{
+	struct collect *c = &v->collect;
+
+	for (size_t i = 0; i < c->n_processes; i++)
+		for (size_t k = 0; k < c->processes[i].n_threads; k++) {
+			struct collect_thread *th = &c->processes[i].threads[k];
+			int rc = puppet_look(c->ctx, th->puppet);
+
+			if (rc >= 0)
+				rc = registers_collect(c, th);
+			if (rc < 0)
+				return err_while(c->ctx, rc, "reading the registers of thread %d",
+						 th->tid);
+		}
+	return 0;
+}
+
 int verify_compare(struct verify *v)
 {
 	struct rebuild *r = v->rebuild;
-	int rc = verify_diff(r->ctx, r->cp, v->collect.cp, note, v);
+	int rc = collect_registers(v);
 
+	if (rc >= 0)
+		rc = verify_diff(r->ctx, r->cp, v->collect.cp, note, v);
 	if (rc < 0)
 		return rc;
 	if (v->n_differences == 0)

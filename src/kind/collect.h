@@ -91,6 +91,8 @@ struct collect {
 		*files; /* open file descriptions and inodes seen so far; private to src/file */
 	const struct surroundings *surroundings; /* what we live in; see task/surroundings.h */
 	struct landlock_probe *landlock;	 /* private to task/landlock.c; owned */
+	/* verify: the tasks are stubs as yet, without the program's registers and signal mask */
+	bool stubs;
 	/* verify: address range that is ours in every made puppet, to be left out; 0..0 otherwise
 	 */
 	uint64_t hide_start;

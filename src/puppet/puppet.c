@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "puppet/borrow.h"
+#include "puppet/trace.h"
 #include "puppet/transport.h"
 #include "util/arena.h"
 #include "util/cleanup.h"
@@ -126,4 +127,11 @@ void puppet_free(struct puppet *p)
 	if (!p->borrowed && --p->area->users == 0)
 		free(p->area);
 	free(p);
+}
+
+int puppet_look(struct context *ctx, struct puppet *p)
+{
+	int r = arch_get_regs(ctx, p->tid, &p->regs);
+
+	return r < 0 ? r : trace_get_sigmask(ctx, p, &p->sigmask);
 }

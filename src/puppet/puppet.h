@@ -248,4 +248,10 @@ int puppet_let_go(struct context *ctx, struct puppet *p);
  * its parent. */
 void puppet_kill(struct puppet *p);
 
+/*
+ * Reads registers and signal mask of a stopped task into @p, as the kernel has them now: what a
+ * task that puppet_become was called for will really go on with.
+ */
+int puppet_look(struct context *ctx, struct puppet *p);
+
 void puppet_free(struct puppet *p);

@@ -33,7 +33,7 @@ static int collect_xstate(struct collect *c, struct collect_thread *th)
 	return keep(c, &th->msg->xstate, buf, arch_xstate_trim(buf, (size_t)len));
 }
 
-static int collect_thread(struct collect *c, struct collect_thread *th)
+int registers_collect(struct collect *c, struct collect_thread *th)
 {
 	struct arch_regs regs = th->puppet->regs;
 	int r;
@@ -42,8 +42,14 @@ static int collect_thread(struct collect *c, struct collect_thread *th)
 		return collect_refuse(c, NULL, "%s, thread %d (%s): is a 32-bit task",
 				      collect_name(c, th->process), th->tid, th->stat.comm);
 	arch_fix_restart(&regs, false);
+	th->msg->sigmask = th->puppet->sigmask;
 	r = keep(c, &th->msg->regs, regs.bytes, regs.len);
 	return r ? r : collect_xstate(c, th);
+}
+
+static int collect_thread(struct collect *c, struct collect_thread *th)
+{
+	return c->stubs ? 0 : registers_collect(c, th);
 }
 
 static void ask(struct collect *c _unused_, struct collect_process *p _unused_,

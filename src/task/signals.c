@@ -46,12 +46,6 @@ static void add_sigaction(struct call_table *t, int sig, struct call_arg action,
 
 /* ---- dump ---------------------------------------------------------------------------------- */
 
-static int collect_thread(struct collect *c _unused_, struct collect_thread *th)
-{
-	th->msg->sigmask = th->puppet->sigmask;
-	return 0;
-}
-
 static void ask(struct collect *c _unused_, struct collect_process *p, struct call_table *t)
 {
 	uint32_t at;
@@ -183,7 +177,6 @@ static int last_thread(struct rebuild *r _unused_, struct rebuild_thread *th, st
 
 const struct task_aspect aspect_signals = {
 	.name = "signals",
-	.collect_thread = collect_thread,
 	.ask = ask,
 	.reply = reply,
 	.ask_thread = ask_thread,

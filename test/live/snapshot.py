@@ -140,6 +140,7 @@ def snapshot(root):
             continue
         for name in PROCESS_FILES:
             result["%d/%s" % (pid, name)] = read("%s/%s" % (base, name))
+        result["%d/autogroup" % pid] = result["%d/autogroup" % pid].partition(" ")[2]
         result["%d/maps" % pid] = stable_maps(result["%d/maps" % pid])
         result["%d/vmflags" % pid] = vm_flags(read(base + "/smaps"))
         for name in LINKS:
