@@ -53,7 +53,7 @@ int reader_unpack_field(struct context *ctx, struct arena *arena, uint64_t *budg
 			Coppice__Checkpoint *cp, const ProtobufCFieldDescriptor *field,
 			const char *name, const uint8_t *bytes, size_t len)
 {
-	ProtobufCMessage **slots;
+	ProtobufCMessage **slots = NULL;
 	struct record_in in;
 	size_t n = 0;
 	int r = record_in_init(ctx, &in, name, bytes, len, field->id);
