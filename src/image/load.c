@@ -155,7 +155,7 @@ int image_reader_load(struct context *ctx, struct image_reader *rd, struct arena
 	coppice__checkpoint__init(cp);
 	r = load(ctx, rd, arena, cp);
 	if (r < 0)
-		return err_while(ctx, r, "loading the image in %s", rd->path);
+		return r;
 	*ret_cp = cp;
 	return 0;
 }

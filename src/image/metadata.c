@@ -89,7 +89,5 @@ int image_writer_write(struct context *ctx, struct image_writer *w, Coppice__Che
 	cp->page_files = w->page_files;
 	cp->n_page_files = w->n_page_files;
 	r = write_all(ctx, w, &cp->base);
-	if (r < 0)
-		return err_while(ctx, room_hint(ctx, w, r), "writing the image to %s", w->path);
-	return 0;
+	return r < 0 ? room_hint(ctx, w, r) : 0;
 }

@@ -274,7 +274,7 @@ int image_reader_open(struct context *ctx, const char *path, enum image_use use,
 	arena_init(&rd->arena, ctx);
 	r = reader_setup(ctx, rd, path);
 	if (r < 0)
-		return err_while(ctx, r, "opening the image in %s", path);
+		return r;
 	*ret_reader = TAKE_PTR(rd);
 	return 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reading an image (format.h). Whatever the bytes are, reading ends in a checkpoint that
- * validate.h accepts or in an error chain that names the file and record.
+ * validate.h accepts or in an error chain that names the file and record; which image it is, and
+ * what for, is the caller's to add.
  *
  * Restoring an image is running the program in it, so whoever can change the image can run code
  * as the one who restores it: for IMAGE_RESTORE the directory and every file must belong to the

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "image/validate-internal.h"
+#include "puppet/arch.h"
 
 enum {
 	PID_LEVELS_MAX = 33,	   /* MAX_PID_NS_LEVEL + 1, include/linux/pid_namespace.h */
@@ -14,7 +15,6 @@ enum {
 	SIGINFO_SIZE = 128,	   /* SI_MAX_SIZE */
 	N_SIGNALS = 64,		   /* _NSIG */
 	N_ITIMERS = 3,		   /* ITIMER_REAL, _VIRTUAL, _PROF */
-	REGS_MAX = 512,		   /* ARCH_REGS_MAX, puppet/arch.h */
 	XSTATE_MAX = 64 * 1024,	   /* AMX needs 11 KiB, the longest SVE 17 */
 	GROUPS_MAX = 65536,	   /* NGROUPS_MAX */
 	CPU_BYTES_MAX = 8192 / 8,  /* NR_CPUS_RANGE_END */
@@ -87,7 +87,7 @@ static int check_sizes(const struct validation *v, size_t i, const Coppice__Thre
 		size_t max;
 	} sizes[] = {
 		{"comm", strlen(t->comm), COMM_MAX},
-		{"regs", t->regs.len, REGS_MAX},
+		{"regs", t->regs.len, ARCH_REGS_MAX},
 		{"xstate", t->xstate.len, XSTATE_MAX},
 		{"sched.affinity", t->sched ? t->sched->affinity.len : 0, CPU_BYTES_MAX},
 		{"creds.groups", t->creds ? t->creds->n_groups : 0, GROUPS_MAX},

@@ -283,10 +283,9 @@ int image_writer_commit(struct context *ctx, struct image_writer *w)
 		r = publish(ctx, w);
 	if (r == 0)
 		r = sync_parent(ctx, w);
-	if (r < 0)
-		return err_while(ctx, r, "completing the image in %s", w->path);
-	w->committed = true;
-	return 0;
+	if (r == 0)
+		w->committed = true;
+	return r;
 }
 
 /* Errors are passed over: there is another one under way, and nothing better left to try. */
