@@ -218,3 +218,16 @@ int proc_read_children(int task_fd, struct arena *arena, pid_t **ret, size_t *re
 		return r;
 	return parse_pids(text, arena, ret, ret_n);
 }
+
+int proc_read_task_children(int proc_fd, pid_t tid, struct arena *arena, pid_t **ret, size_t *ret_n)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[48];
+	int r;
+
+	(void)snprintf(path, sizeof(path), "task/%d/children", tid);
+	r = proc_read_file(proc_fd, path, &text, NULL);
+	if (r < 0)
+		return r == -ENOENT ? -ESRCH : r;
+	return parse_pids(text, arena, ret, ret_n);
+}

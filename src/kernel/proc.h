@@ -218,6 +218,9 @@ int proc_read_i64(int proc_fd, const char *name, int64_t *ret);
 int proc_read_numbers(int proc_fd, const char *name, struct arena *arena, int **ret, size_t *ret_n);
 /* The children of one thread; @task_fd is a descriptor of /proc/PID/task/TID. */
 int proc_read_children(int task_fd, struct arena *arena, pid_t **ret, size_t *ret_n);
+/* The same for task @tid of the process whose directory @proc_fd is. */
+int proc_read_task_children(int proc_fd, pid_t tid, struct arena *arena, pid_t **ret,
+			    size_t *ret_n);
 
 int parse_stat(const char *text, struct proc_stat *ret);
 int parse_status(const char *text, struct arena *arena, struct proc_status *ret);

@@ -37,6 +37,8 @@ void arch_set_sp(struct arch_regs *regs, uint64_t sp);
 void arch_describe_regs(const struct arch_regs *regs,
 			void (*out)(void *data, const char *name, uint64_t value), void *data);
 
+/* Was the task stopped inside a system call, or at its end? */
+bool arch_in_call(const struct arch_regs *regs);
 /* True if the task was interrupted in a system call that the kernel would restart (or had just
  * given -EINTR where the program must not see it). */
 bool arch_in_restartable_call(const struct arch_regs *regs);

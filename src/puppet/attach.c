@@ -236,7 +236,7 @@ static int find_lost_call(struct context *ctx, struct puppet *p)
 	return 0;
 }
 
-static int leave_rseq(struct context *ctx, struct puppet *p)
+static void leave_rseq(struct context *ctx, struct puppet *p)
 {
 	struct __ptrace_rseq_configuration conf;
 	uint64_t pointer, ip = arch_ip(&p->regs);
@@ -245,22 +245,24 @@ static int leave_rseq(struct context *ctx, struct puppet *p)
 	/* EINVAL: no such request (before 5.13), then there is nothing to be known. */
 	if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, p->tid, (void *)sizeof(conf), &conf) < 0 ||
 	    conf.rseq_abi_pointer == 0)
-		return 0;
+		return;
 	/* What is not readable there, the kernel cannot read either: it kills the task itself. */
 	if (puppet_read(ctx, p, conf.rseq_abi_pointer + offsetof(struct rseq, rseq_cs), &pointer,
 			sizeof(pointer)) < 0 ||
 	    pointer == 0 || puppet_read(ctx, p, pointer, &cs, sizeof(cs)) < 0)
-		return 0;
+		return;
 	if (ip - cs.start_ip < cs.post_commit_offset)
 		arch_set_ip(&p->regs, cs.abort_ip);
-	return 0;
 }
 
 int attach_stopped(struct context *ctx, struct puppet *p)
 {
+	struct arch_regs was;
 	int r;
 
 	r = arch_get_regs(ctx, p->tid, &p->regs);
+	if (r == 0 && arch_call_lost(&p->regs))
+		r = find_lost_call(ctx, p);
 	if (r == 0)
 		r = trace_get_sigmask(ctx, p, &p->sigmask);
 	if (r < 0)
@@ -271,17 +273,15 @@ int attach_stopped(struct context *ctx, struct puppet *p)
 			    p->tgid);
 		return err_hint(ctx, r, "only 64-bit programs can be dumped");
 	}
-	if (arch_call_lost(&p->regs)) {
-		r = find_lost_call(ctx, p);
-		if (r < 0)
-			return r;
-	}
+	was = p->regs;
 	/* A group stop interrupts calls by itself, and the program sees what signal(7) says. */
 	if (!p->group_stopped)
 		arch_fix_restart(&p->regs, true);
-	r = leave_rseq(ctx, p);
-	if (r < 0)
-		return r;
+	/* There are no system calls in critical sections. */
+	if (!arch_in_call(&p->regs))
+		leave_rseq(ctx, p);
+	if (memcmp(&was, &p->regs, sizeof(was)) == 0)
+		return 0;
 	return arch_set_regs(ctx, p->tid, &p->regs);
 }
 

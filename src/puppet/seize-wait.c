@@ -50,7 +50,7 @@ static int look(struct seizure *s, struct puppet *p)
 			return 0;
 		}
 		if (r == -ESRCH) {
-			s->changed = true;
+			s->died = true;
 			return 1;
 		}
 		return r < 0 ? r : 1;
@@ -116,6 +116,7 @@ static size_t children_go(struct seizure *s, pid_t parent, bool go)
 			if (go && p->state == PUPPET_STOPPED &&
 			    trace_go(s->ctx, p, PTRACE_CONT, 0) == 0) {
 				p->state = PUPPET_NONE;
+				process->scanned = false;
 				n++;
 			} else if (!go && p->state == PUPPET_NONE) {
 				/* If it dies this moment, the next look says so. */
@@ -133,7 +134,6 @@ static int help_vfork(struct seizure *s, struct puppet *p, int64_t deadline)
 
 	if (children_go(s, p->tgid, true) == 0)
 		return 0;
-	s->changed = true;
 	while (p->state == PUPPET_NONE && r == 0 && now_ms() < deadline) {
 		struct puppet *first;
 		size_t left;
@@ -185,7 +185,7 @@ int seizure_await(struct seizure *s)
 		case 'X':
 		case 'Z':
 			(void)trace_gone(s->ctx, first, -1); /* an ordinary result */
-			s->changed = true;
+			s->died = true;
 			break;
 		default:
 			break;

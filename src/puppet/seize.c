@@ -2,11 +2,10 @@
 /*
  * Seizing and releasing whole trees.
  *
- * The tree may fork and clone while it is being seized. Passes over the processes known so far
- * attach to every task and to every child that /proc lists, then wait for all to stop; the kernel
- * attaches what is born meanwhile. The tree is complete after a pass in which everything known was
- * stopped already and nothing new was found. A process whose parents died meanwhile and that has
- * been adopted from outside belongs to the tree no more, and is let go.
+ * The tree may fork and clone while it is being seized. Each process is attached, waited for, and
+ * scanned for further tasks and children once it is stopped; the kernel attaches what is born
+ * meanwhile. A process whose parents died meanwhile and that has been adopted from outside belongs
+ * to the tree no more, and is let go.
  */
 #include "puppet/seize.h"
 
@@ -44,20 +43,50 @@ static bool grow(void *vec, size_t n, size_t *room, size_t size)
 
 int seizure_announce(struct seizure *s, pid_t child)
 {
-	s->changed = true;
 	if (!grow(&s->announced, s->n_announced, &s->announced_room, sizeof(child)))
 		return err_oom(s->ctx);
 	s->announced[s->n_announced++] = child;
 	return 0;
 }
 
+static size_t hash(const struct seizure *s, pid_t pid)
+{
+	return (uint32_t)pid * 2654435761u & (s->index_size - 1);
+}
+
+/* The place of @pid in the index, or the free one where it would be. */
+static uint32_t *index_place(struct seizure *s, pid_t pid)
+{
+	size_t i = hash(s, pid);
+
+	while (s->index[i] != 0 && s->processes[s->index[i] - 1].pid != pid)
+		i = (i + 1) & (s->index_size - 1);
+	return &s->index[i];
+}
+
+static bool index_grow(struct seizure *s)
+{
+	size_t size = s->index_size ? s->index_size * 2 : 64;
+	uint32_t *index;
+
+	if (s->n_processes * 2 < s->index_size)
+		return true;
+	index = calloc(size, sizeof(*index));
+	if (!index)
+		return false;
+	free(s->index);
+	s->index = index;
+	s->index_size = size;
+	for (size_t i = 0; i < s->n_processes; i++)
+		*index_place(s, s->processes[i].pid) = (uint32_t)i + 1;
+	return true;
+}
+
 struct seized *seizure_find(struct seizure *s, pid_t pid)
 {
-	/* From the end: what is looked for was mostly found just now. */
-	for (size_t i = s->n_processes; i-- > 0;)
-		if (s->processes[i].pid == pid)
-			return &s->processes[i];
-	return NULL;
+	uint32_t place = s->index_size ? *index_place(s, pid) : 0;
+
+	return place ? &s->processes[place - 1] : NULL;
 }
 
 static int add_process(struct seizure *s, pid_t pid, struct seized **ret)
@@ -65,11 +94,12 @@ static int add_process(struct seizure *s, pid_t pid, struct seized **ret)
 	struct seized *process = seizure_find(s, pid);
 
 	if (!process) {
-		if (!grow(&s->processes, s->n_processes, &s->room, sizeof(*process)))
+		if (!grow(&s->processes, s->n_processes, &s->room, sizeof(*process)) ||
+		    !index_grow(s))
 			return err_oom(s->ctx);
 		process = &s->processes[s->n_processes++];
 		*process = (struct seized){.pid = pid};
-		s->changed = true;
+		*index_place(s, pid) = (uint32_t)s->n_processes;
 	}
 	if (ret)
 		*ret = process;
@@ -94,27 +124,28 @@ static int add_task(struct seizure *s, struct seized *process, pid_t tid)
 	if (!grow(&process->tasks, process->n_tasks, &process->room, sizeof(p)))
 		return err_oom(s->ctx);
 	r = attach(s->ctx, process->pid, tid, &p);
+	if (r > 0)
+		s->died = true;
 	if (r != 0)
 		return r < 0 ? r : 0;
 	process->tasks[process->n_tasks++] = p;
-	s->changed = true;
+	process->scanned = false;
 	return 0;
 }
 
-static int scan_children(struct seizure *s, int proc_fd, pid_t tid)
+static int scan_children(struct seizure *s, size_t index, int proc_fd, pid_t tid)
 {
-	_cleanup_close_ int fd = -EBADF;
 	pid_t *children;
 	size_t n;
 	int r;
 
-	r = proc_open_task(proc_fd, tid, &fd);
-	if (r == 0)
-		r = proc_read_children(fd, &s->scratch, &children, &n);
+	r = proc_read_task_children(proc_fd, tid, &s->scratch, &children, &n);
 	if (r == -ESRCH)
 		return 0;
 	if (r < 0)
-		return err_sys(s->ctx, r, "/proc/PID/task/%d/children", tid);
+		return err_sys(s->ctx, r, "/proc/%d/task/%d/children", s->processes[index].pid,
+			       tid);
+	s->processes[index].has_children |= n > 0;
 	for (size_t i = 0; i < n; i++) {
 		r = add_process(s, children[i], NULL);
 		if (r < 0)
@@ -123,30 +154,62 @@ static int scan_children(struct seizure *s, int proc_fd, pid_t tid)
 	return 0;
 }
 
-/* Attaches to all tasks of a process, and finds its children. */
-static int scan_process(struct seizure *s, size_t index)
+static size_t living(const struct seized *process)
 {
-	_cleanup_close_ int fd = -EBADF;
-	struct proc_stat stat;
+	size_t n = 0;
+
+	for (size_t i = 0; i < process->n_tasks; i++)
+		n += process->tasks[i]->state != PUPPET_GONE;
+	return n;
+}
+
+static int scan_tasks(struct seizure *s, size_t index, int proc_fd)
+{
 	int *tids;
 	size_t n;
 	int r;
 
-	r = proc_open(s->processes[index].pid, &fd);
-	if (r == 0)
-		r = proc_read_stat(fd, &stat);
-	if (r == 0)
-		r = proc_read_numbers(fd, "task", &s->scratch, &tids, &n);
+	r = proc_read_numbers(proc_fd, "task", &s->scratch, &tids, &n);
 	if (r == -ESRCH)
 		return 0;
 	if (r < 0)
-		return err_sys(s->ctx, r, "/proc/%d", s->processes[index].pid);
-	s->processes[index].ppid = stat.ppid;
-	s->processes[index].zombie = stat.state == 'Z' && n == 1;
+		return err_sys(s->ctx, r, "/proc/%d/task", s->processes[index].pid);
 	for (size_t i = 0; i < n && r == 0; i++)
 		r = add_task(s, &s->processes[index], tids[i]);
-	for (size_t i = 0; i < n && r == 0; i++)
-		r = scan_children(s, fd, tids[i]);
+	return r;
+}
+
+/*
+ * Looks for tasks and children of a process. If all its tasks are stopped, and no new one is found,
+ * the process is scanned: it makes no more of either.
+ */
+static int scan_process(struct seizure *s, size_t index)
+{
+	_cleanup_close_ int fd = -EBADF;
+	struct proc_stat stat;
+	int r;
+
+	s->processes[index].scanned = true;
+	r = proc_open(s->processes[index].pid, &fd);
+	if (r == 0)
+		r = proc_read_stat(fd, &stat);
+	if (r == -ESRCH)
+		return 0;
+	if (r < 0)
+		return err_sys(s->ctx, r, "/proc/%d/stat", s->processes[index].pid);
+	s->processes[index].ppid = stat.ppid;
+	s->processes[index].zombie = stat.state == 'Z' && stat.num_threads <= 1;
+	if (s->processes[index].zombie)
+		return 0;
+	/* A new process: the leader first, its threads once that is stopped. */
+	if (s->processes[index].n_tasks == 0 && stat.state != 'Z')
+		return add_task(s, &s->processes[index], stat.pid);
+	if (stat.num_threads != living(&s->processes[index]))
+		r = scan_tasks(s, index, fd);
+	/* The vector of processes moves when a child is added. */
+	for (size_t i = 0; i < s->processes[index].n_tasks && r == 0; i++)
+		if (s->processes[index].tasks[i]->state != PUPPET_GONE)
+			r = scan_children(s, index, fd, s->processes[index].tasks[i]->tid);
 	return r;
 }
 
@@ -176,16 +239,52 @@ static int take_announced(struct seizure *s)
 	return 0;
 }
 
-static int pass(struct seizure *s)
+/* Scans what has not been scanned, until there is no such process. */
+static int scan_all(struct seizure *s)
 {
+	bool again = true;
+	int r = 0;
+
+	while (again && r == 0) {
+		again = false;
+		r = take_announced(s);
+		for (size_t i = 0; i < s->n_processes && r == 0; i++) {
+			if (s->processes[i].scanned)
+				continue;
+			again = true;
+			r = scan_process(s, i);
+		}
+		arena_deinit(&s->scratch);
+		arena_init(&s->scratch, s->ctx);
+		if (r == 0)
+			r = seizure_await(s);
+		if (r == 0)
+			r = cancel_point(s->ctx);
+		again |= s->n_announced > 0;
+	}
+	return r;
+}
+
+/*
+ * A process that died unseen may have left children to an ancestor that was scanned before
+ * (a subreaper): these are looked at again, until nothing has died in between.
+ */
+static int scan_tree(struct seizure *s)
+{
+	size_t before;
 	int r;
 
-	r = take_announced(s);
-	for (size_t i = 0; i < s->n_processes && r == 0; i++)
-		r = scan_process(s, i);
-	arena_deinit(&s->scratch);
-	arena_init(&s->scratch, s->ctx);
-	return r < 0 ? r : seizure_await(s);
+	r = scan_all(s);
+	do {
+		before = s->n_processes;
+		s->died = false;
+		for (size_t i = 0; i < s->n_processes; i++)
+			if (s->processes[i].has_children || living(&s->processes[i]) == 0)
+				s->processes[i].scanned = false;
+		if (r == 0)
+			r = scan_all(s);
+	} while (r == 0 && (s->died || s->n_processes != before));
+	return r;
 }
 
 static int by_tid(const void *a, const void *b)
@@ -238,6 +337,7 @@ static void seizure_deinit(struct seizure *s)
 		let_go(&s->processes[i]);
 	free(s->processes);
 	free(s->announced);
+	free(s->index);
 	arena_deinit(&s->scratch);
 }
 
@@ -297,7 +397,7 @@ static size_t first_child(const struct seizure *s, pid_t pid)
 /* Moves what is reachable from the root into the tree, level by level, siblings by PID. */
 static int build_tree(struct seizure *s, pid_t root, struct puppet_tree *tree)
 {
-	int r;
+	int r = 0;
 
 	for (size_t i = 0; i < s->n_processes; i++)
 		drop_dead_tasks(&s->processes[i]);
@@ -305,7 +405,9 @@ static int build_tree(struct seizure *s, pid_t root, struct puppet_tree *tree)
 	tree->processes = calloc(s->n_processes, sizeof(*tree->processes));
 	if (!tree->processes)
 		return err_oom(s->ctx);
-	r = tree_add(s, seizure_find(s, root), tree);
+	for (size_t i = 0; i < s->n_processes && tree->n_processes == 0 && r == 0; i++)
+		if (s->processes[i].pid == root)
+			r = tree_add(s, &s->processes[i], tree);
 	for (size_t i = 0; i < tree->n_processes && r == 0; i++) {
 		pid_t pid = tree->processes[i].pid;
 
@@ -347,12 +449,8 @@ int puppet_tree_seize(struct context *ctx, pid_t root, struct puppet_tree *ret_t
 
 	arena_init(&s.scratch, ctx);
 	r = add_process(&s, root, NULL);
-	while (r == 0 && s.changed) {
-		s.changed = false;
-		r = pass(&s);
-		if (r == 0)
-			r = cancel_point(ctx);
-	}
+	if (r == 0)
+		r = scan_tree(&s);
 	process = r == 0 ? seizure_find(&s, root) : NULL;
 	if (process && process->n_tasks == 0 && !process->zombie)
 		r = err_msg(ctx, -ESRCH, "there is no process %d", root);

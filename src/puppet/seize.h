@@ -9,6 +9,8 @@ struct seized {
 	pid_t pid;
 	pid_t ppid;
 	bool zombie;
+	bool scanned; /* while all its tasks were stopped: no new task or child since */
+	bool has_children;
 	struct puppet **tasks; /* owned, with what it points to */
 	size_t n_tasks;
 	size_t room;
@@ -20,11 +22,13 @@ struct seizure {
 	struct seized *processes;
 	size_t n_processes;
 	size_t room;
+	uint32_t *index; /* hash table: position in processes plus 1, by PID */
+	size_t index_size;
 	/* Children announced by ptrace events, not looked at yet. */
 	pid_t *announced;
 	size_t n_announced;
 	size_t announced_room;
-	bool changed; /* something new was found, or something died, in this pass */
+	bool died; /* a task has died since this was cleared: its children have moved */
 };
 
 struct seized *seizure_find(struct seizure *s, pid_t pid);

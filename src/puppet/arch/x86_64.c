@@ -165,14 +165,14 @@ static bool gives_early_eintr(uint64_t nr)
 	}
 }
 
-static bool in_call(const struct arch_regs *regs)
+bool arch_in_call(const struct arch_regs *regs)
 {
 	return (int64_t)cuser(regs)->orig_rax >= 0;
 }
 
 bool arch_in_restartable_call(const struct arch_regs *regs)
 {
-	if (!in_call(regs))
+	if (!arch_in_call(regs))
 		return false;
 	switch (-(int64_t)cuser(regs)->rax) {
 	case ERESTARTSYS:
@@ -242,7 +242,7 @@ bool arch_is_native(const struct arch_regs *regs)
 {
 	if (regs->len != sizeof(struct user_regs_struct) || cuser(regs)->cs != USER_CS_64)
 		return false;
-	return !in_call(regs) || !(cuser(regs)->orig_rax & X32_SYSCALL_BIT);
+	return !arch_in_call(regs) || !(cuser(regs)->orig_rax & X32_SYSCALL_BIT);
 }
 
 /* ---- remote system calls ----------------------------------------------------------------- */
