@@ -44,8 +44,8 @@ enum {
 			PTRACE_O_TRACECLONE,
 };
 
-static int read_who(struct context *ctx, pid_t tgid, pid_t tid, struct arena *arena,
-		    struct proc_stat *ret_stat, struct proc_status *ret_status)
+static int read_who(pid_t tgid, pid_t tid, struct arena *arena, struct proc_stat *ret_stat,
+		    struct proc_status *ret_status)
 {
 	_cleanup_close_ int fd = -EBADF;
 	char path[64];
@@ -58,7 +58,6 @@ static int read_who(struct context *ctx, pid_t tgid, pid_t tid, struct arena *ar
 	r = proc_read_stat(fd, ret_stat);
 	if (r == 0)
 		r = proc_read_status(fd, arena, ret_status);
-	(void)ctx;
 	return r;
 }
 
@@ -110,7 +109,7 @@ static int explain_eperm(struct context *ctx, pid_t tgid, pid_t tid)
 	int r;
 
 	arena_init(&arena, ctx);
-	r = read_who(ctx, tgid, tid, &arena, &stat, &status);
+	r = read_who(tgid, tid, &arena, &stat, &status);
 	if (r == -ENOENT || r == -ESRCH)
 		return 1;
 	if (r < 0)
@@ -124,14 +123,16 @@ static int explain_eperm(struct context *ctx, pid_t tgid, pid_t tid)
 	return refuse_unpermitted(ctx, tid, &stat, &status);
 }
 
-static int seize(pid_t tid)
+static int seize(pid_t tid, bool *ret_suspended)
 {
-	/* Also the kernel's answer where the option is not permitted: then without. */
+	*ret_suspended = true;
 	if (ptrace(PTRACE_SEIZE, tid, NULL,
 		   (void *)(long)(SEIZE_OPTIONS | PTRACE_O_SUSPEND_SECCOMP)) == 0)
 		return 0;
+	/* Also the kernel's answer where the option is not permitted: then without. */
 	if (errno != EPERM && errno != EINVAL)
 		return -errno;
+	*ret_suspended = false;
 	return ptrace(PTRACE_SEIZE, tid, NULL, (void *)(long)SEIZE_OPTIONS) < 0 ? -errno : 0;
 }
 
@@ -152,10 +153,11 @@ static struct puppet *puppet_new(pid_t tgid, pid_t tid)
 
 int attach(struct context *ctx, pid_t tgid, pid_t tid, struct puppet **ret_puppet)
 {
+	bool suspended;
 	struct puppet *p;
 	int r;
 
-	r = seize(tid);
+	r = seize(tid, &suspended);
 	if (r == -ESRCH)
 		return 1;
 	if (r == -EPERM) {
@@ -170,6 +172,7 @@ int attach(struct context *ctx, pid_t tgid, pid_t tid, struct puppet **ret_puppe
 	p = puppet_new(tgid, tid);
 	if (!p)
 		return err_oom(ctx); /* it stays seized until we end: nothing better can be done */
+	p->suspended = suspended;
 	*ret_puppet = p;
 	return 0;
 }
@@ -283,6 +286,34 @@ int attach_stopped(struct context *ctx, struct puppet *p)
 	if (memcmp(&was, &p->regs, sizeof(was)) == 0)
 		return 0;
 	return arch_set_regs(ctx, p->tid, &p->regs);
+}
+
+int attach_check_filter(struct context *ctx, struct puppet *p)
+{
+	_cleanup_(arena_deinit) struct arena arena;
+	struct proc_status status;
+	struct proc_stat stat;
+	int r;
+
+	if (p->filter_known)
+		return 0;
+	arena_init(&arena, ctx);
+	r = read_who(p->tgid, p->tid, &arena, &stat, &status);
+	if (r < 0)
+		return err_sys(ctx, r, "/proc/%d/task/%d/status", p->tgid, p->tid);
+	/* A task that was attached at its birth has its parent's options, or may get them now. */
+	if (status.seccomp != 0 && !p->suspended)
+		p->suspended =
+			ptrace(PTRACE_SETOPTIONS, p->tid, NULL,
+			       (void *)(long)(SEIZE_OPTIONS | PTRACE_O_SUSPEND_SECCOMP)) == 0;
+	if (status.seccomp != 0 && !p->suspended) {
+		r = err_msg(ctx, -EPERM, "task %d (%s) is under seccomp, which cannot be suspended",
+			    p->tid, stat.comm);
+		return err_hint(ctx, r, "run as root, and not under seccomp");
+	}
+	p->filtered = status.seccomp != 0;
+	p->filter_known = true;
+	return 0;
 }
 
 void detach(struct puppet *p)

@@ -17,5 +17,8 @@ int attach(struct context *ctx, pid_t tgid, pid_t tid, struct puppet **ret_puppe
  */
 int attach_stopped(struct context *ctx, struct puppet *p);
 
+/* Finds out whether the task is under seccomp: then calls may be made only if that is suspended. */
+int attach_check_filter(struct context *ctx, struct puppet *p);
+
 /* Lets a parked task go, as it is; waits for the death of a dead one. */
 void detach(struct puppet *p);

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "puppet/attach.h"
 #include "puppet/blob.h"
 #include "puppet/boot.h"
 #include "puppet/loop.h"
@@ -142,6 +143,9 @@ int borrow_enter(struct context *ctx, struct puppet *p, uint32_t slots)
 	int r;
 
 	assert(p->state == PUPPET_STOPPED);
+	r = attach_check_filter(ctx, p);
+	if (r < 0)
+		return r;
 	r = p->area->mapped ? slot_take(ctx, p) : enter_first(ctx, p, slots);
 	if (r < 0)
 		return r;

@@ -88,6 +88,7 @@ struct puppet {
 	bool group_stopped;	  /* the thread group was stopped by a job-control signal */
 	int stop_signal;	  /* which one */
 	int wait_status;	  /* when PUPPET_GONE: the status that waitpid gave, or -1 */
+	bool filter_known;	  /* the next two have been found out */
 	bool filtered;		  /* under seccomp */
 	bool suspended;		  /* its seccomp filters are suspended while we hold it */
 	bool leave_after;	  /* was entered by puppet_start; puppet_finish leaves */
@@ -130,6 +131,11 @@ enum puppet_fate {
 	FATE_STOP, /* left stopped by SIGSTOP */
 	FATE_KILL, /* SIGKILL, waited for */
 };
+/*
+ * Enters the first task of each process, so that the tables of all its tasks run without entering
+ * and leaving each time. What fails is left to the first puppet_run, which tells. Release leaves.
+ */
+void puppet_tree_enter(struct context *ctx, struct puppet_tree *tree);
 /* Lets everything go. Never fails half way: what cannot be done for one task is done for the
  * others. */
 int puppet_tree_release(struct context *ctx, struct puppet_tree *tree, enum puppet_fate fate);

@@ -466,6 +466,18 @@ int puppet_tree_seize(struct context *ctx, pid_t root, struct puppet_tree *ret_t
 	return 0;
 }
 
+void puppet_tree_enter(struct context *ctx, struct puppet_tree *tree)
+{
+	for (size_t i = 0; i < tree->n_processes; i++) {
+		const struct puppet_process *process = &tree->processes[i];
+
+		if (process->n_tasks == 0 || process->tasks[0]->state != PUPPET_STOPPED)
+			continue;
+		if (puppet_enter(ctx, process->tasks[0], 1) < 0)
+			err_clear(ctx);
+	}
+}
+
 static void await_death(struct puppet *p)
 {
 	struct context quiet = {};
