@@ -33,3 +33,6 @@ size_t arch_xstate_trim(const void *xstate, size_t len);
 void arch_ask_permission(struct call_table *t);
 uint64_t arch_permission(struct call_table *t, uint32_t first);
 void arch_request_permission(struct call_table *t, uint64_t want);
+/* Appends, to the table of a thread, what makes the kernel ready to take a block with the components
+ * @used from ptrace. */
+void arch_request_room(struct call_table *t, uint64_t used);

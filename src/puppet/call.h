@@ -66,6 +66,10 @@ enum call_op {
 	 * loop on
 	 * @slot with @stack as stack pointer. Result: the child's PID as the puppet numbers it. */
 	CALL_OP_CLONE,
+	/* touch(component): uses a component of the extended processor state (arch-xstate.h) that
+	 * the kernel makes room for at its first use only, and leaves it in its initial state.
+	 * Result: 0, or -ENOSYS for one that has no need of it. */
+	CALL_OP_TOUCH,
 };
 
 /* One entry, as the coordinator keeps it. What goes over to the puppet is puppet/interp.h's. */

@@ -130,6 +130,15 @@ static int install(struct rebuild *r _unused_, struct rebuild_process *p, struct
 	return 0;
 }
 
+static int install_thread(struct rebuild *r _unused_, struct rebuild_thread *th,
+			  struct call_table *t)
+{
+	const ProtobufCBinaryData *xstate = &th->msg->xstate;
+
+	arch_request_room(t, arch_xstate_used(xstate->data, xstate->len));
+	return 0;
+}
+
 const struct task_aspect aspect_registers = {
 	.name = "registers",
 	.collect_thread = collect_thread,
@@ -137,4 +146,5 @@ const struct task_aspect aspect_registers = {
 	.reply = reply,
 	.check = check,
 	.install = install,
+	.install_thread = install_thread,
 };

@@ -103,6 +103,50 @@ static int check_vectors(void)
 	return 0;
 }
 
+/* ---- tiles (AMX), which a process has to ask for ------------------------------------------- */
+
+enum { TILE_DATA = 18, TILE_BYTES = 1024, ARCH_REQ_PERMISSION = 0x1023 };
+
+static unsigned char tile_before[TILE_BYTES], tile_after[TILE_BYTES];
+
+static void *keep_tile(void *unused)
+{
+	_Alignas(64) unsigned char config[64] = {[0] = 1, [16] = 64, [48] = 16};
+
+	(void)unused;
+	__asm__ volatile("ldtilecfg %[config]\n\t"
+			 "tileloadd (%[from], %[stride], 1), %%tmm0\n"
+			 "1:	cmpl $0, %[stop]\n\t"
+			 "	pause\n\t"
+			 "	je 1b\n\t"
+			 "tilestored %%tmm0, (%[to], %[stride], 1)\n\t"
+			 "tilerelease"
+			 :
+			 : [config] "m"(config), [from] "r"(tile_before), [to] "r"(tile_after),
+			   [stride] "r"(64L), [stop] "m"(stop)
+			 : "memory", "cc");
+	return NULL;
+}
+
+static int make_tiles(void)
+{
+	if (syscall(SYS_arch_prctl, ARCH_REQ_PERMISSION, TILE_DATA)) {
+		(void)live_fail("no tiles here");
+		return 77;
+	}
+	for (int i = 0; i < TILE_BYTES; i++)
+		tile_before[i] = (unsigned char)(i * 7 + 1);
+	return pthread_create(&thread, NULL, keep_tile, NULL) || usleep(10000);
+}
+
+static int check_tiles(void)
+{
+	stop = 1;
+	(void)pthread_join(thread, NULL);
+	CHECK(!memcmp(tile_before, tile_after, TILE_BYTES));
+	return 0;
+}
+
 /* ---- general registers, flags, segment base, x87 and SSE control --------------------------- */
 
 static uint64_t kept[8];
@@ -191,6 +235,7 @@ static int check_asleep(void)
 static const struct live_row rows[] = {
 #ifdef __x86_64__
 	{.name = "vectors", .make = make_vectors, .check = check_vectors},
+	{.name = "tiles", .make = make_tiles, .check = check_tiles},
 	{.name = "general", .make = make_general, .check = check_general},
 #endif
 	{.name = "asleep", .make = make_asleep, .check = check_asleep},

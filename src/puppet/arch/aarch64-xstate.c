@@ -52,3 +52,9 @@ void arch_request_permission(struct call_table *t, uint64_t want)
 	(void)t;
 	(void)want;
 }
+
+void arch_request_room(struct call_table *t, uint64_t used)
+{
+	(void)t;
+	(void)used;
+}

@@ -25,6 +25,7 @@ enum {
 	XSAVE_LEAF = 0xd,
 	OSXSAVE_BIT = 1 << 27, /* CPUID(1).ecx */
 	FIRST_EXTENDED = 2,    /* x87 and SSE are always there */
+	TILE_DATA = 18,
 	LEGACY_AND_HEADER = 576,
 	XSTATE_BV_AT = 512,
 };
@@ -112,4 +113,11 @@ void arch_request_permission(struct call_table *t, uint64_t want)
 		if ((want & ~have) >> i & 1 && !((want & ~have) >> i >> 1 & 1))
 			call_add(t, "arch_prctl(ARCH_REQ_XCOMP_PERM)", SYS_arch_prctl,
 				 CALL_IMM(ARCH_REQ_XCOMP_PERM), CALL_IMM(i));
+}
+
+/* The kernel has room for tile data only in tasks that have used some. */
+void arch_request_room(struct call_table *t, uint64_t used)
+{
+	if (used >> TILE_DATA & 1)
+		call_add(t, "using tile data", CALL_OP_TOUCH, CALL_IMM(TILE_DATA));
 }

@@ -82,6 +82,8 @@ static int64_t run(uint32_t nr, const uint64_t arg[6])
 		return (int64_t)arg[0];
 	case CALL_OP_CLONE:
 		return raw_clone(__NR_clone3, arg[0], arg[1], arg[2], arg[3]);
+	case CALL_OP_TOUCH:
+		return raw_touch(arg[0]) ? 0 : -ENOSYS_CODE;
 	default:
 		return nr < CALL_OP_BASE ? raw_syscall(nr, arg) : -ENOSYS_CODE;
 	}

@@ -58,3 +58,9 @@ static inline void raw_copy(void *to, const void *from, uint64_t len)
 	while (len--)
 		*t++ = *f++;
 }
+
+static inline int raw_touch(uint64_t component)
+{
+	(void)component;
+	return 0;
+}

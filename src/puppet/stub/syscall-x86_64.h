@@ -49,3 +49,24 @@ static inline void raw_copy(void *to, const void *from, uint64_t len)
 {
 	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(len) : : "memory");
 }
+
+/* Tile data (AMX): one tile of one row is configured, cleared, and everything released again. */
+static inline int raw_touch(uint64_t component)
+{
+	enum { TILE_DATA = 18, PALETTE_AND_START = 0, COLUMNS_OF_TILE_0 = 2, ROWS_OF_TILE_0 = 6 };
+	uint64_t config[8];
+
+	if (component != TILE_DATA)
+		return 0;
+	for (int i = 0; i < 8; i++)
+		config[i] = i == PALETTE_AND_START || i == ROWS_OF_TILE_0 ? 1
+			    : i == COLUMNS_OF_TILE_0			  ? 64
+									  : 0;
+	__asm__ volatile("ldtilecfg %0\n\t"
+			 "tilezero %%tmm0\n\t"
+			 "tilerelease"
+			 :
+			 : "m"(config)
+			 : "memory");
+	return 1;
+}
