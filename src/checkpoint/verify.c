@@ -44,6 +44,9 @@ static const struct {
 	{"processes[].threads[].dispatch.*", "set when the thread has made its last call for us"},
 	{"processes[].posix_timers[].value_ns", "armed after verification"},
 	{"processes[].posix_timers[].interval_ns", "armed after verification"},
+	{"processes[].no_exec_since_fork",
+	 "only execve clears PF_FORKNOEXEC, and a stub that is forked does not exec; setpgid of the "
+	 "process by its parent is all that asks for it"},
 	{"processes[].posix_timers[].overrun", "the kernel lets nobody set it"},
 };
 

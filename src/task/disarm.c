@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the death of the dumped tasks would do to memory and semaphores that others share.
+ * What the death of the dumped tasks would do to the world outside.
  *
  *  - A dying thread marks every mutex of its robust list FUTEX_OWNER_DIED, also one in a file that
  *    others map (exit_robust_list() in kernel/futex/core.c). Its list is unregistered before the
@@ -17,10 +17,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sem.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "kind/task.h"
@@ -146,6 +148,54 @@ static int disarm_thread(struct collect *c, struct collect_thread *th, struct ca
 	return t->n_calls ? puppet_run(c->ctx, th->puppet, t) : 0;
 }
 
+static void add_wait(struct call_table *t, const struct collect_process *zombie)
+{
+	uint32_t call = call_add(t, "wait4()", SYS_wait4,
+				 CALL_IMM(zombie->msg->pid[zombie->msg->n_pid - 1]), CALL_IMM(0),
+				 CALL_IMM(WNOHANG | __WALL));
+
+	call_expect_any(t, call); /* one whose parent ignores SIGCHLD is gone already */
+}
+
+static void add_ignore_children(struct call_table *t)
+{
+	const uint64_t ignore[4] = {(uint64_t)(uintptr_t)SIG_IGN}; /* the kernel's sigaction */
+
+	call_add(t, "rt_sigaction(SIGCHLD)", SYS_rt_sigaction, CALL_IMM(SIGCHLD),
+		 CALL_DATA(call_space(t, ignore, sizeof(ignore))), CALL_IMM(0),
+		 CALL_IMM(sizeof(uint64_t)));
+}
+
+/*
+ * Children die before their parents. So that no zombie waits for an init that may be slow to reap,
+ * and in the way of a restore that wants its PID, the parent ignores SIGCHLD by then (the kernel
+ * reaps at once: do_notify_parent() in kernel/signal.c), and reaps the zombies that it had.
+ */
+static int disarm_parents(struct collect *c, struct call_table *t)
+{
+	bool *done = arena_new_n(c->arena, bool, c->n_processes);
+
+	if (!done)
+		return err_oom(c->ctx);
+	for (size_t i = 0; i < c->n_processes; i++) {
+		const struct collect_process *p = &c->processes[i];
+		int r;
+
+		if (!p->parent || p->parent->zombie)
+			continue;
+		call_table_reset(t);
+		if (p->zombie)
+			add_wait(t, p);
+		if (!done[p->parent - c->processes])
+			add_ignore_children(t);
+		done[p->parent - c->processes] = true;
+		r = t->n_calls ? puppet_run(c->ctx, p->parent->puppet, t) : 0;
+		if (r)
+			return err_while(c->ctx, r, "disarming %s", collect_name(c, p->parent));
+	}
+	return 0;
+}
+
 int disarm_tree(struct collect *c)
 {
 	struct call_table t;
@@ -162,5 +212,5 @@ int disarm_tree(struct collect *c)
 						 p->threads[k].tid, collect_name(c, p));
 		}
 	}
-	return 0;
+	return disarm_parents(c, &t);
 }

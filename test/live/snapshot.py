@@ -18,7 +18,7 @@ STATUS_SKIP = {"VmPeak", "VmSize", "VmHWM", "VmRSS", "RssAnon", "RssFile", "RssS
                "VmSwap", "VmPin", "nonvoluntary_ctxt_switches", "voluntary_ctxt_switches",
                "FDSize", "State", "VmData", "VmStk", "VmExe", "VmLib", "Kthread",
                "Cpus_allowed_list", "Mems_allowed", "Mems_allowed_list", "HugetlbPages",
-               "CoreDumping"}
+               "CoreDumping", "SigQ"}
 TASK_FILES = ["comm", "personality", "timerslack_ns"]
 PROCESS_FILES = ["cmdline", "environ", "auxv", "limits", "oom_score_adj", "coredump_filter",
                  "maps", "timers", "cgroup", "autogroup"]
