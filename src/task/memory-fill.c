@@ -21,12 +21,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mman.h>
-#include <linux/prctl.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -34,6 +31,7 @@
 #include "task/memory-diff.h"
 #include "task/memory-finish.h"
 #include "task/memory-layout.h"
+#include "task/memory-marks.h"
 #include "task/memory-vdso.h"
 #include "task/memory-vma.h"
 #include "task/memory.h"
@@ -236,35 +234,6 @@ static int place_vdso(struct fill *f)
 	return 0;
 }
 
-/* brk, auxv, exe and the other marks of mm_struct, in one prctl. */
-static void set_marks(struct fill *f)
-{
-	const Coppice__Mm *mm = f->mm;
-	bool same_exe = f->inherited && f->inherited->exe == mm->exe;
-	struct prctl_mm_map map = {
-		.start_code = mm->start_code,
-		.end_code = mm->end_code,
-		.start_data = mm->start_data,
-		.end_data = mm->end_data,
-		.start_brk = mm->start_brk,
-		.brk = mm->brk,
-		.start_stack = mm->start_stack,
-		.arg_start = mm->arg_start,
-		.arg_end = mm->arg_end,
-		.env_start = mm->env_start,
-		.env_end = mm->env_end,
-		.auxv_size = (uint32_t)mm->auxv.len,
-		.exe_fd = same_exe || mm->exe == 0 ? (uint32_t)-1
-						   : (uint32_t)f->r->inodes[mm->exe - 1].map_fd,
-	};
-	uint32_t space = call_space(&f->table, &map, sizeof(map));
-	uint32_t auxv = call_space(&f->table, mm->auxv.data, mm->auxv.len);
-
-	call_point(&f->table, space + (uint32_t)offsetof(struct prctl_mm_map, auxv), auxv);
-	call_add(&f->table, "prctl(PR_SET_MM_MAP)", SYS_prctl, CALL_IMM(PR_SET_MM),
-		 CALL_IMM(PR_SET_MM_MAP), CALL_DATA(space), CALL_IMM(sizeof(map)));
-}
-
 static int build_setup(struct fill *f)
 {
 	int r = open_sources(f);
@@ -275,7 +244,8 @@ static int build_setup(struct fill *f)
 	r = place_vdso(f);
 	if (r < 0)
 		return r;
-	set_marks(f);
+	/* The executable stays what it is if a fork has brought the right one. */
+	marks_restore(f->r, f->mm, f->inherited && f->inherited->exe == f->mm->exe, &f->table);
 	return 0;
 }
 

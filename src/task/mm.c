@@ -20,6 +20,7 @@
 #include "task/memory-ask.h"
 #include "task/memory-finish.h"
 #include "task/memory-guard.h"
+#include "task/memory-marks.h"
 #include "task/memory-vdso.h"
 #include "task/memory-vma.h"
 #include "util/cleanup.h"
@@ -161,9 +162,10 @@ static int mm_install_direct(struct rebuild *r, struct rebuild_process *p)
 
 static int mm_last(struct rebuild *r, struct rebuild_process *p, struct call_table *t)
 {
-	(void)r;
-	if (p->owns_mm)
-		memory_seal(p->mm, t);
+	if (!p->owns_mm)
+		return 0;
+	marks_restore_late(r, p->mm, t);
+	memory_seal(p->mm, t);
 	return 0;
 }
 
