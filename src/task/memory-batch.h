@@ -72,6 +72,7 @@ bool page_is_zero(const void *page, size_t size);
 
 struct image_writer;
 struct memory_stats;
+struct pagemap;
 
 /* One address space under way. */
 struct mm_save {
@@ -80,7 +81,8 @@ struct mm_save {
 	struct memory_stats *stats;
 	struct collect_process *p;
 	Coppice__Mm *mm;
-	struct page_out out; /* opened when the first page goes out */
+	struct pagemap *pagemap; /* borrowed */
+	struct page_out out;
 	struct page_runs runs;
 };
 

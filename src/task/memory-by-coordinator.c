@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Pages out, the safe way: the coordinator reads them and writes them. The process does nothing and
- * is charged for nothing. process_vm_readv() is the fast way to read; what the process itself may
- * not read (PROT_NONE, execute-only) only /proc/PID/mem gives, as it does for debuggers.
+ * is charged for nothing. process_vm_readv() is the fast way to read, but it pins the pages, and a
+ * page that is shared copy-on-write gets copied for that (gup_must_unshare() in mm/gup.c, 5.19): a
+ * dump would take away what the processes save by sharing. So what is mapped more than once is read
+ * from /proc/PID/mem, which pins nothing, as is what the process itself may not read (PROT_NONE,
+ * execute-only).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "kernel/pagemap.h"
 #include "task/memory-batch.h"
 #include "util/cleanup.h"
 #include "util/io.h"
@@ -99,35 +103,69 @@ static void mark_zero(struct page_batch *batch, const char *buffer)
 			batch->state[i] = PAGE_STATE_ZERO;
 }
 
+static int read_pinned(struct mm_save *s, struct remote_read *read, uint64_t from, char *to,
+		       size_t len)
+{
+	if (read->n == IOVS || (read->n > 0 && read->to + read->len != to)) {
+		int r = flush(s, read);
+
+		if (r < 0)
+			return r;
+	}
+	if (read->n == 0)
+		read->to = to;
+	read->remote[read->n++] = (struct iovec){(void *)(uintptr_t)from, len};
+	read->len += len;
+	return 0;
+}
+
+/* Pages that are this process's alone, or not, from index @i on. */
+static uint32_t alike(const uint64_t *entries, uint32_t i, uint32_t n)
+{
+	uint32_t k = i + 1;
+
+	while (k < n && pagemap_entry_exclusive(entries[k]) == pagemap_entry_exclusive(entries[i]))
+		k++;
+	return k - i;
+}
+
+static int fetch_run(struct mm_save *s, struct by_coordinator *w, const struct batch_run *run,
+		     struct remote_read *read)
+{
+	size_t size = s->out.page_size;
+	uint64_t entries[COPY_PAGES];
+	uint32_t n;
+	int r = pagemap_read(s->pagemap, run->start, run->pages, entries);
+
+	if (r < 0)
+		return err_sys(s->c->ctx, r, "reading /proc/%d/pagemap", s->p->pid);
+	for (uint32_t i = 0; i < run->pages; i += n) {
+		uint64_t from = run->start + i * size;
+		char *to = w->buffer + (run->first + i) * size;
+
+		n = alike(entries, i, run->pages);
+		if ((run->range->vma->prot & PROT_READ) && pagemap_entry_exclusive(entries[i]))
+			r = read_pinned(s, read, from, to, n * size);
+		else
+			r = read_forced(s, w, from, to, n * size);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 /* Reads everything that is DATA into the buffer. */
 static int fetch(struct mm_save *s, struct by_coordinator *w, const struct page_batch *batch)
 {
 	struct batch_cursor cursor = {};
 	struct remote_read read = {};
 	struct batch_run run;
-	int r;
 
 	while (batch_next(batch, &cursor, &run)) {
-		char *to = w->buffer + (size_t)run.first * batch->page_size;
-		size_t len = (size_t)run.pages * batch->page_size;
+		int r = run.state == PAGE_STATE_DATA ? fetch_run(s, w, &run, &read) : 0;
 
-		if (run.state != PAGE_STATE_DATA)
-			continue;
-		if (!(run.range->vma->prot & PROT_READ)) {
-			r = read_forced(s, w, run.start, to, len);
-			if (r < 0)
-				return r;
-			continue;
-		}
-		if (read.n == IOVS || (read.n > 0 && read.to + read.len != to)) {
-			r = flush(s, &read);
-			if (r < 0)
-				return r;
-		}
-		if (read.n == 0)
-			read.to = to;
-		read.remote[read.n++] = (struct iovec){(void *)(uintptr_t)run.start, len};
-		read.len += len;
+		if (r < 0)
+			return r;
 	}
 	return flush(s, &read);
 }

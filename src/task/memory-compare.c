@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 
 #include "image/pages.h"
 #include "image/reader.h"
@@ -34,6 +33,7 @@ struct compare {
 
 	const struct collect_process *p; /* under comparison */
 	const Coppice__Vma *vma;
+	int mem;   /* its /proc/PID/mem, opened when needed; owned */
 	int pages; /* the page file read last; owned */
 	uint32_t pages_id;
 	char *have; /* CHUNK bytes each; owned */
@@ -49,20 +49,16 @@ static void report(struct compare *cmp, uint64_t start, uint64_t end, const char
 	cmp->differs(cmp->data, text);
 }
 
-/* What the process has; unreadable memory through /proc/PID/mem. */
+/* By /proc/PID/mem: process_vm_readv() would end copy-on-write sharing (memory-by-coordinator.c). */
 static int read_process(struct compare *cmp, uint64_t from, size_t len)
 {
-	struct iovec local = {cmp->have, len};
-	struct iovec remote = {(void *)(uintptr_t)from, len};
-	_cleanup_close_ int mem = -EBADF;
 	int r;
 
-	if (process_vm_readv(cmp->p->puppet->tid, &local, 1, &remote, 1, 0) == (ssize_t)len)
-		return 0;
-	mem = openat(cmp->p->proc_fd, "mem", O_RDONLY | O_CLOEXEC);
-	if (mem < 0)
+	if (cmp->mem < 0)
+		cmp->mem = openat(cmp->p->proc_fd, "mem", O_RDONLY | O_CLOEXEC);
+	if (cmp->mem < 0)
 		return err_sys(cmp->c->ctx, -errno, "open(/proc/%d/mem)", cmp->p->pid);
-	r = io_pread_exact(mem, cmp->have, len, (off_t)from);
+	r = io_pread_exact(cmp->mem, cmp->have, len, (off_t)from);
 	return r < 0 ? err_sys(cmp->c->ctx, r, "pread(/proc/%d/mem)", cmp->p->pid) : 0;
 }
 
@@ -185,6 +181,8 @@ static int compare_mm(struct compare *cmp)
 
 	if (r < 0)
 		return err_sys(cmp->c->ctx, r, "open(/proc/%d/pagemap)", cmp->p->pid);
+	close_guard(&cmp->mem);
+	cmp->mem = -EBADF;
 	for (size_t i = 0; r == 0 && i < mm->n_vmas; i++) {
 		cmp->vma = mm->vmas[i];
 		if (vma_has_private_pages(cmp->vma))
@@ -195,6 +193,7 @@ static int compare_mm(struct compare *cmp)
 
 static void compare_deinit(struct compare *cmp)
 {
+	close_guard(&cmp->mem);
 	close_guard(&cmp->pages);
 	free(cmp->have);
 	free(cmp->want);
@@ -211,6 +210,7 @@ int memory_compare(struct collect *c, const Coppice__Checkpoint *wanted,
 		.content = content,
 		.differs = differs,
 		.data = data,
+		.mem = -EBADF,
 		.pages = -EBADF,
 		.have = malloc(CHUNK),
 		.want = malloc(CHUNK),

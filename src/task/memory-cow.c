@@ -17,15 +17,15 @@
  */
 #include "task/memory-cow.h"
 
-#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 
 #include "kernel/pagemap.h"
 #include "task/memory-vma.h"
 #include "task/memory.h"
 #include "util/cleanup.h"
+#include "util/io.h"
 #include "util/macro.h"
 
 enum { CHUNK = 512 };
@@ -101,18 +101,23 @@ static bool may_be_shared(uint64_t entry)
 	       !pagemap_entry_exclusive(entry);
 }
 
+/* By /proc/PID/mem: process_vm_readv() would end the sharing (memory-by-coordinator.c). */
+static bool read_page(const struct collect_process *p, uint64_t address, unsigned char *to,
+		      size_t size)
+{
+	_cleanup_close_ int mem = openat(p->proc_fd, "mem", O_RDONLY | O_CLOEXEC);
+
+	return mem >= 0 && io_pread_exact(mem, to, size, (off_t)address) == 0;
+}
+
 static bool equal_content(struct cow *cow, const struct cow_ancestor *a, uint64_t address)
 {
 	enum { PAGE_MAX = 64 * 1024 };
 	unsigned char bytes[2][PAGE_MAX];
 	size_t size = cow->own->page_size;
-	struct iovec local[2] = {{bytes[0], size}, {bytes[1], size}};
-	struct iovec remote = {(void *)(uintptr_t)address, size};
 
-	return process_vm_readv(cow->save->p->puppet->tid, &local[0], 1, &remote, 1, 0) ==
-		       (ssize_t)size &&
-	       process_vm_readv(a->p->puppet->tid, &local[1], 1, &remote, 1, 0) == (ssize_t)size &&
-	       memcmp(bytes[0], bytes[1], size) == 0;
+	return read_page(cow->save->p, address, bytes[0], size) &&
+	       read_page(a->p, address, bytes[1], size) && memcmp(bytes[0], bytes[1], size) == 0;
 }
 
 /* The entries of one chunk of pages in both processes. */

@@ -275,6 +275,7 @@ static int save_mm(struct collect *c, struct image_writer *image, struct collect
 	s->mm.mm = c->cp->mms[p->msg->mm - 1];
 	s->mm.out.fd = -EBADF;
 	s->mm.runs.arena = c->arena;
+	s->mm.pagemap = &s->pagemap;
 	s->pagemap.fd = -EBADF;
 	r = save_open(s);
 	for (size_t i = 0; r == 0 && i < s->mm.mm->n_vmas; i++)

@@ -335,6 +335,7 @@ static int verify(struct rebuild *r, unsigned int *n_differences)
 		p->mm_owner = p;
 		p->threads = &threads[i];
 		p->n_threads = 1;
+		p->threads[0].tid = p->pid;
 		c.n_processes++;
 		ret = proc_open(p->pid, &p->proc_fd);
 		if (ret == 0)
