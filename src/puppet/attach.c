@@ -290,7 +290,7 @@ int attach_stopped(struct context *ctx, struct puppet *p)
 
 int attach_check_filter(struct context *ctx, struct puppet *p)
 {
-	_cleanup_(arena_deinit) struct arena arena;
+	_cleanup_(arena_deinit) struct arena arena = {};
 	struct proc_status status;
 	struct proc_stat stat;
 	int r;

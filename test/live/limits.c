@@ -17,7 +17,7 @@ static const struct {
 	{RLIMIT_STACK, {1 << 20, RLIM_INFINITY}},
 	{RLIMIT_CORE, {0, 12345}},
 	{RLIMIT_NPROC, {1, 2}},
-	{RLIMIT_NOFILE, {6, 7}},
+	{RLIMIT_NOFILE, {7, 8}},
 	{RLIMIT_MEMLOCK, {0, 0}},
 	{RLIMIT_AS, {UINT64_C(1) << 40, UINT64_C(1) << 41}},
 	{RLIMIT_SIGPENDING, {0, 1}},
