@@ -9,9 +9,11 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/wait.h>
 
 #include "puppet/made.h"
 #include "puppet/ring.h"
@@ -108,8 +110,11 @@ static int adopt(struct context *ctx, const struct puppet *parent, const struct 
 	struct puppet *child = child_new(parent, how, tid, slot);
 	int r;
 
-	if (!child)
-		return err_oom(ctx); /* EXITKILL will end it */
+	if (!child) {
+		(void)kill(tid, SIGKILL); /* cannot fail: it is our tracee */
+		(void)waitpid(tid, NULL, __WALL);
+		return err_oom(ctx);
+	}
 	r = trace_await_park(ctx, child);
 	if (r == 0)
 		r = share_doorbell(ctx, parent, child);
@@ -153,7 +158,7 @@ static int check_slots(struct context *ctx, const struct puppet *parent)
 		       parent->area->n_slots);
 }
 
-/* Takes over the children that the table has made. @r: how it ended. */
+/* Takes over all the children that the table has made. @r: how it ended. */
 static int adopt_all(struct context *ctx, const struct puppet *parent,
 		     const struct puppet_clone *how, const struct call_table *t,
 		     const uint32_t *slots, int r, struct puppet **ret_children)
@@ -166,7 +171,7 @@ static int adopt_all(struct context *ctx, const struct puppet *parent,
 		adopted = adopt(ctx, parent, &how[i], number_here(parent, &how[i]), slots[i],
 				&ret_children[i]);
 		if (adopted < 0)
-			return born_failed(ctx, adopted, &how[i]);
+			r = born_failed(ctx, adopted, &how[i]);
 	}
 	return r;
 }
@@ -216,13 +221,13 @@ static int clone_watched(struct context *ctx, struct puppet *parent, const struc
 	struct call_table t;
 	int r;
 
+	arena_init(&arena, ctx);
 	r = check_slots(ctx, parent);
 	if (r == 0)
 		r = set_options(ctx, parent, FORK_EVENTS);
 	if (r < 0)
 		return r;
 	parent->born = 0;
-	arena_init(&arena, ctx);
 	call_table_init(&t, &arena);
 	add_clone(&t, parent, how, slot);
 	r = puppet_run(ctx, parent, &t);

@@ -27,9 +27,9 @@ static bool would_stop(struct context *ctx, const struct puppet *p, int signal)
 	struct proc_status status;
 	int r;
 
+	arena_init(&arena, ctx);
 	if (signal == SIGSTOP)
 		return true;
-	arena_init(&arena, ctx);
 	r = proc_open(p->tid, &proc);
 	if (r == 0)
 		r = proc_read_status(proc, &arena, &status);

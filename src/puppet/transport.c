@@ -273,7 +273,8 @@ static bool takes_trap(const struct call *call)
 {
 	switch (call->nr) {
 	case SYS_rt_sigaction:
-		return call->arg[0].value == SIGTRAP && (call->arg[1].kind != CALL_ARG_IMM || call->arg[1].value != 0);
+		return call->arg[0].value == SIGTRAP &&
+		       (call->arg[1].kind != CALL_ARG_IMM || call->arg[1].value != 0);
 	case SYS_kill:
 	case SYS_tkill:
 	case SYS_rt_sigqueueinfo:
@@ -304,6 +305,9 @@ static int send(struct context *ctx, struct puppet *p, struct call_table *t, siz
 	struct iovec local, remote;
 	int r;
 
+	r = fault_point(ctx, "call table");
+	if (r < 0)
+		return r;
 	r = batch_encode(ctx, b, t, first, slot_of(p), p->area->slot_size - p->area->reserve);
 	if (r < 0)
 		return r;
