@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Metadata files (format.h): a head and checksummed records, written as a stream, read from memory. */
+/*
+ * Metadata files (format.h): a head and checksummed records, written as a stream, read from memory.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -23,7 +25,7 @@ struct record_out {
 	size_t room;
 };
 
-/* Writes the head. Takes over @fd, also on failure. @number: the field of Checkpoint, 0 manifest. */
+/* Writes the head. Takes over @fd, also on failure. @number: field of Checkpoint, 0: manifest. */
 int record_out_init(struct context *ctx, struct record_out *out, const char *name, int fd,
 		    uint32_t number);
 void record_out_deinit(struct record_out *out);
