@@ -33,6 +33,9 @@ static const struct {
 	{"origin.*", "where and when each of the two was collected"},
 	{"page_files", "page content is no part of collecting"},
 	{"page_files[].*", "page content is no part of collecting"},
+	{"inodes[].dev", "on another machine the same file lies elsewhere"},
+	{"inodes[].ino", "on another machine the same file lies elsewhere"},
+	{"inodes[].fs_type", "on another machine the same file lies elsewhere"},
 	{"mms[].pages", "compared by memory_compare, not field by field"},
 	{"mms[].pages[].*", "compared by memory_compare, not field by field"},
 	{"inodes[].content", "page content is no part of collecting"},
@@ -56,30 +59,25 @@ struct comparison {
 	void *data;
 };
 
-/* What is made anew has another inode number; its times are those of its making. */
-static bool is_new_inode(const Coppice__Checkpoint *image, const struct walk_path *path)
+/* A deleted file whose name somebody else has now, or whose directory is gone, gets another. */
+static bool is_deleted_name(const Coppice__Checkpoint *image, const struct walk_path *path)
 {
 	const struct walk_path *inode = path->up;
 
-	if (!inode || inode->up || inode->index >= image->n_inodes)
+	if (!walk_path_matches(path, "inodes[].path") || inode->index >= image->n_inodes)
 		return false;
-	return image->inodes[inode->index]->storage != COPPICE__INODE_STORAGE__INODE_STORAGE_PATH;
+	return image->inodes[inode->index]->storage ==
+	       COPPICE__INODE_STORAGE__INODE_STORAGE_DELETED;
 }
 
 static bool may_differ(void *data, const struct difference *d)
 {
-	static const char *const of_new_inodes[] = {"inodes[].dev", "inodes[].ino",
-						    "inodes[].mtime_ns", "inodes[].nlink"};
 	const struct comparison *comparison = data;
 
 	for (size_t i = 0; i < ARRAY_SIZE(unpreservable); i++)
 		if (walk_path_matches(d->path, unpreservable[i].path))
 			return true;
-	for (size_t i = 0; i < ARRAY_SIZE(of_new_inodes); i++)
-		if (walk_path_matches(d->path, of_new_inodes[i]) &&
-		    is_new_inode(comparison->image, d->path))
-			return true;
-	return false;
+	return is_deleted_name(comparison->image, d->path);
 }
 
 static int pass_on(void *data, const struct difference *d)
