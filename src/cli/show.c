@@ -20,7 +20,7 @@ static const struct option options[] = {
 static int show_image(struct context *ctx)
 {
 	_cleanup_image_reader_ struct image_reader *images = NULL;
-	_cleanup_(arena_deinit) struct arena arena;
+	_cleanup_(arena_deinit) struct arena arena = {0};
 	Coppice__Checkpoint *cp = NULL;
 	int r;
 

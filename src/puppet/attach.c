@@ -103,7 +103,7 @@ static int refuse_unpermitted(struct context *ctx, pid_t tid, const struct proc_
 /* Why was PTRACE_SEIZE refused? 0: it is ours already. 1: dead. */
 static int explain_eperm(struct context *ctx, pid_t tgid, pid_t tid)
 {
-	_cleanup_(arena_deinit) struct arena arena;
+	_cleanup_(arena_deinit) struct arena arena = {0};
 	struct proc_status status;
 	struct proc_stat stat;
 	int r;

@@ -179,7 +179,7 @@ static int adopt_all(struct context *ctx, const struct puppet *parent,
 int puppet_clone_many(struct context *ctx, struct puppet *parent, const struct puppet_clone *how,
 		      size_t n, struct puppet **ret_children)
 {
-	_cleanup_(arena_deinit) struct arena arena;
+	_cleanup_(arena_deinit) struct arena arena = {0};
 	struct call_table t;
 	uint32_t *slots;
 	int r;
@@ -216,7 +216,7 @@ static int set_options(struct context *ctx, const struct puppet *p, unsigned lon
 static int clone_watched(struct context *ctx, struct puppet *parent, const struct puppet_clone *how,
 			 struct puppet **ret_child)
 {
-	_cleanup_(arena_deinit) struct arena arena;
+	_cleanup_(arena_deinit) struct arena arena = {0};
 	uint32_t slot = take_slot(parent, how);
 	struct call_table t;
 	int r;

@@ -91,7 +91,7 @@ static int await_death(struct context *ctx, struct puppet *p, int signal)
 
 static int exit_group(struct context *ctx, struct puppet *p, int code)
 {
-	_cleanup_(arena_deinit) struct arena arena;
+	_cleanup_(arena_deinit) struct arena arena = {0};
 	struct call_table t;
 	int r;
 
@@ -105,7 +105,7 @@ static int exit_group(struct context *ctx, struct puppet *p, int code)
 /* Makes the task ready to die by a signal, in @core_dir if it is to leave a core. */
 static int prepare(struct context *ctx, struct puppet *p, const char *core_dir)
 {
-	_cleanup_(arena_deinit) struct arena arena;
+	_cleanup_(arena_deinit) struct arena arena = {0};
 	struct call_table t;
 
 	arena_init(&arena, ctx);

@@ -129,7 +129,7 @@ static void close_in(struct context *ctx, struct puppet *p, const int *fds, size
 static int chunk_in(struct context *ctx, struct puppet *p, int near, int far, const int *fds,
 		    size_t n, int *ret_fds)
 {
-	_cleanup_(arena_deinit) struct arena arena;
+	_cleanup_(arena_deinit) struct arena arena = {0};
 	struct receipt receipt;
 	struct call_table t;
 	int sent, r;

@@ -21,7 +21,7 @@
 /* Or does @signal run a handler, is it ignored? */
 static bool would_stop(struct context *ctx, const struct puppet *p, int signal)
 {
-	_cleanup_(arena_deinit) struct arena arena;
+	_cleanup_(arena_deinit) struct arena arena = {0};
 	_cleanup_close_ int proc = -EBADF;
 	uint64_t bit = UINT64_C(1) << (signal - 1);
 	struct proc_status status;

@@ -333,7 +333,7 @@ static bool is_kept(const struct puppet_area *area, const struct proc_map *map)
 /* Unmaps the image and the stack that exec made. */
 static int unmap_rest(struct context *ctx, struct puppet *p)
 {
-	_cleanup_(arena_deinit) struct arena arena;
+	_cleanup_(arena_deinit) struct arena arena = {0};
 	_cleanup_close_ int proc = -EBADF;
 	struct call_table t;
 	struct proc_map *maps;

@@ -139,7 +139,7 @@ static bool leftover_tail(struct context *ctx, struct puppet *p, const struct pr
 
 int place_find(struct context *ctx, struct puppet *p, puppet_addr *ret_at)
 {
-	_cleanup_(arena_deinit) struct arena arena;
+	_cleanup_(arena_deinit) struct arena arena = {0};
 	_cleanup_close_ int proc_fd = -EBADF;
 	struct proc_map *maps;
 	struct tail tail;

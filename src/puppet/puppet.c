@@ -104,7 +104,7 @@ int puppet_run(struct context *ctx, struct puppet *p, struct call_table *t)
 int64_t puppet_call(struct context *ctx, struct puppet *p, const char *what, uint64_t nr,
 		    const struct call_arg arg[6])
 {
-	_cleanup_(arena_deinit) struct arena arena;
+	_cleanup_(arena_deinit) struct arena arena = {0};
 	struct call_table t;
 	uint32_t i;
 	int r;

@@ -52,7 +52,7 @@ void vdso_layout_of_mm(const Coppice__Mm *mm, struct vdso_layout *ret)
 
 static int layout_of_pid(struct context *ctx, pid_t pid, struct vdso_layout *ret)
 {
-	_cleanup_(arena_deinit) struct arena arena;
+	_cleanup_(arena_deinit) struct arena arena = {0};
 	_cleanup_close_ int fd = -EBADF;
 	struct proc_map *maps;
 	size_t n = 0;
