@@ -36,7 +36,8 @@ static bool never_kept(const Coppice__Vma *vma)
 static bool serves_as(const Coppice__Vma *old, const Coppice__Vma *vma)
 {
 	return old->kind == vma->kind && old->flags == vma->flags && old->inode == vma->inode &&
-	       old->open_flags == vma->open_flags && !never_kept(old) && !never_kept(vma) &&
+	       old->open_flags == vma->open_flags && old->accounted == vma->accounted &&
+	       !never_kept(old) && !never_kept(vma) &&
 	       (old->advice & ADVICE_MADE_OF) == (vma->advice & ADVICE_MADE_OF) &&
 	       vma_policies_equal(old->policy, vma->policy) &&
 	       (!vma_has_inode(vma) || old->offset - old->start == vma->offset - vma->start);

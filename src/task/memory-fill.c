@@ -30,6 +30,7 @@
 #include "image/pages.h"
 #include "task/memory-diff.h"
 #include "task/memory-finish.h"
+#include "task/memory-force.h"
 #include "task/memory-layout.h"
 #include "task/memory-marks.h"
 #include "task/memory-vdso.h"
@@ -81,7 +82,7 @@ struct fill {
 	bool in_step;	      /* FILL_DROP, FILL_READ: @step has pages not looked at yet */
 	struct vma_step step;
 	struct page_cursor cursor;
-	bool has_zero; /* there are pages of kind ZERO */
+	bool has_forced; /* there are pages that the coordinator has to put in place */
 	/* Reads that one preadv can do. */
 	struct iovec iov[IOV_ROOM];
 	size_t n_iov;
@@ -143,7 +144,7 @@ static int open_sources(struct fill *f)
 		const Coppice__PageRun *run = f->mm->pages[i];
 		int r;
 
-		f->has_zero |= run->kind == COPPICE__PAGE_KIND__PAGE_KIND_ZERO;
+		f->has_forced |= run->kind == COPPICE__PAGE_KIND__PAGE_KIND_ZERO;
 		if (run->kind != COPPICE__PAGE_KIND__PAGE_KIND_DATA || run->file == last)
 			continue;
 		last = run->file;
@@ -301,6 +302,21 @@ static void add_early_advice(struct fill *f, const struct vma_step *step)
 			 CALL_IMM(len), CALL_IMM(MADV_NOHUGEPAGE));
 }
 
+/*
+ * A mapping that counts as memory though it is not writable: mprotect() would take the charge back
+ * from an anonymous one that never had a page, so it gets one for a moment.
+ */
+static void add_charge(struct fill *f, const struct vma_step *step)
+{
+	if (!step->vma->accounted || step->vma->kind != COPPICE__VMA_KIND__VMA_KIND_ANON ||
+	    memory_has_pages(f->r, f->mm, step->vma))
+		return;
+	call_add(&f->table, "madvise(MADV_POPULATE_WRITE)", SYS_madvise, CALL_IMM(step->start),
+		 CALL_IMM(page_size(f)), CALL_IMM(MADV_POPULATE_WRITE));
+	call_add(&f->table, "madvise(MADV_DONTNEED)", SYS_madvise, CALL_IMM(step->start),
+		 CALL_IMM(page_size(f)), CALL_IMM(MADV_DONTNEED));
+}
+
 static void add_map(struct fill *f, const struct vma_step *step)
 {
 	const Coppice__Vma *vma = step->vma;
@@ -314,6 +330,7 @@ static void add_map(struct fill *f, const struct vma_step *step)
 	call_expect_exact(&f->table, i, (int64_t)step->start);
 	add_policy(f, vma);
 	add_early_advice(f, step);
+	add_charge(f, step);
 }
 
 static void add_keep(struct fill *f, const struct vma_step *step)
@@ -427,6 +444,10 @@ static bool build_reads(struct fill *f)
 		if (piece.kind != COPPICE__PAGE_KIND__PAGE_KIND_DATA ||
 		    (piece.shared && f->step.kind == VMA_KEEP))
 			continue;
+		if (memory_page_entry(f->step.vma) == PAGES_FORCE) {
+			f->has_forced = true;
+			continue;
+		}
 		while (piece.len > 0) {
 			uint64_t len = add_read(f, &piece);
 
@@ -461,30 +482,6 @@ static bool build_pages(struct fill *f, bool (*build)(struct fill *f))
 		f->in_step = false;
 	}
 	return true;
-}
-
-/* Where a private mapping of a file has a page of zeros, the file's page must not show. */
-static int write_zeros(struct fill *f)
-{
-	static const unsigned char zeros[64 * 1024];
-
-	for (size_t i = 0; f->has_zero && i < f->mm->n_pages; i++) {
-		const Coppice__PageRun *run = f->mm->pages[i];
-		uint64_t left = run->pages * page_size(f);
-
-		if (run->kind != COPPICE__PAGE_KIND__PAGE_KIND_ZERO)
-			continue;
-		for (uint64_t at = run->address; left > 0;) {
-			uint64_t len = MIN(left, (uint64_t)sizeof(zeros));
-			int r = puppet_write(f->r->ctx, f->p->puppet, at, zeros, len);
-
-			if (r < 0)
-				return r;
-			at += len;
-			left -= len;
-		}
-	}
-	return 0;
 }
 
 /* ---- the whole ----------------------------------------------------------------------------- */
@@ -562,7 +559,7 @@ static int fill_finish(struct fill *f)
 			f->sources[i].fd = (int)call_result(&f->table, f->sources[i].call);
 	if (f->stage != FILL_DONE)
 		return 1;
-	r = write_zeros(f);
+	r = f->has_forced ? force_pages(f->r, f->p) : 0;
 	if (r < 0)
 		return r;
 	f->p->filled = true;

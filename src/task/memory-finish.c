@@ -40,16 +40,33 @@ static void for_each_vma(const Coppice__Mm *mm, vma_step_fn *step, struct call_t
 	}
 }
 
-int memory_working_prot(const struct rebuild *r, const Coppice__Mm *mm, const Coppice__Vma *vma)
+bool memory_has_pages(const struct rebuild *r, const Coppice__Mm *mm, const Coppice__Vma *vma)
 {
 	struct page_cursor cursor;
 	struct page_piece piece;
 
-	if (!vma_has_private_pages(vma))
-		return (int)vma->prot;
 	page_cursor_init(&cursor, mm->pages, mm->n_pages, r->cp->origin->page_size, vma->start,
 			 vma->end);
-	return (int)vma->prot | (page_cursor_next(&cursor, &piece) ? PROT_WRITE : 0);
+	return page_cursor_next(&cursor, &piece);
+}
+
+/*
+ * mprotect() to writable charges a private mapping (VM_ACCOUNT) for good, unless it was mapped with
+ * MAP_NORESERVE or is of huge pages (mprotect_fixup() in mm/mprotect.c).
+ */
+enum page_entry memory_page_entry(const Coppice__Vma *vma)
+{
+	bool free_of_charge = (vma->flags & MAP_NORESERVE) || vma->hugetlb_shift != 0;
+
+	return (vma->prot & PROT_WRITE) || vma->accounted || free_of_charge ? PAGES_READ
+									    : PAGES_FORCE;
+}
+
+int memory_working_prot(const struct rebuild *r, const Coppice__Mm *mm, const Coppice__Vma *vma)
+{
+	if (!vma_has_private_pages(vma) || memory_page_entry(vma) == PAGES_FORCE)
+		return (int)vma->prot;
+	return (int)vma->prot | (vma->accounted || memory_has_pages(r, mm, vma) ? PROT_WRITE : 0);
 }
 
 /* ---- protections and keys ------------------------------------------------------------------ */

@@ -4,8 +4,8 @@
  *
  * VmFlags has nearly all of vm_flags. Not shown, and not kept: the VMA's anon_vma (which pages may
  * be shared with whom; memory-cow.c keeps the sharing itself), and vm_pgoff of anonymous mappings,
- * which only decides about merging. VM_ACCOUNT and VM_SOFTDIRTY are shown but follow from the
- * history of a mapping and are not kept either.
+ * which only decides about merging. VM_SOFTDIRTY is shown but not kept. VM_ACCOUNT, charged against
+ * the overcommit limit, is what a private mapping keeps from having been writable once.
  *
  * What a mapping maps is never taken from the name, except for the kernel's own objects, whose
  * names no file can have in combination with their device and inode numbers: src/file follows
@@ -182,6 +182,7 @@ static void set_flags(const struct proc_map *map, Coppice__Vma *vma)
 			vma->advice |= advice_bits[i].advice;
 	if (map->flags & VMF_LOCKED)
 		vma->locked = map->flags & VMF_LOCKONFAULT ? 2 : 1;
+	vma->accounted = !map->shared && !(map->prot & PROT_WRITE) && (map->flags & VMF_ACCOUNT);
 	vma->sealed = (map->flags & VMF_SEALED) != 0;
 	vma->pkey = map->pkey;
 }
@@ -313,7 +314,8 @@ static bool continues(const Coppice__Vma *a, const Coppice__Vma *b)
 	return a->end == b->start && a->kind == b->kind && a->prot == b->prot &&
 	       a->flags == b->flags && a->inode == b->inode && a->open_flags == b->open_flags &&
 	       a->pkey == b->pkey && a->advice == b->advice && a->sealed == b->sealed &&
-	       a->hugetlb_shift == b->hugetlb_shift && a->locked == b->locked &&
+	       a->accounted == b->accounted && a->hugetlb_shift == b->hugetlb_shift &&
+	       a->locked == b->locked &&
 	       (!vma_has_inode(a) || a->offset + (a->end - a->start) == b->offset) &&
 	       a->kind != COPPICE__VMA_KIND__VMA_KIND_VDSO && strcmp(a->name, b->name) == 0 &&
 	       vma_policies_equal(a->policy, b->policy);

@@ -12,7 +12,7 @@ int vma_collect(struct collect *c, struct collect_process *p, Coppice__Mm *mm);
 
 /*
  * Joins neighbours that differ in nothing. Which VMAs the kernel has merged depends on their
- * history (anon_vma, VM_ACCOUNT), which a restored address space does not repeat.
+ * history (anon_vma), which a restored address space does not repeat.
  */
 void vma_merge(Coppice__Mm *mm);
 
