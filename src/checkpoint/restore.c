@@ -16,6 +16,7 @@
 #include "file/fdtable.h"
 #include "file/inode.h"
 #include "image/reader.h"
+#include "task/cgroup.h"
 #include "task/memory.h"
 #include "tree/planner.h"
 #include "util/cleanup.h"
@@ -76,6 +77,8 @@ static int stage_grow(struct restore *s)
 
 	if (r >= 0)
 		r = grow(&s->rebuild, s->plan, &s->grown);
+	if (r >= 0)
+		r = cgroup_join(&s->rebuild); /* what fills memory from now on pays for it */
 	return r < 0 ? err_while(s->ctx, r, "growing the tree") : 0;
 }
 

@@ -3,10 +3,12 @@
  * Syscall user dispatch of each thread: system calls from outside a range of addresses raise SIGSYS
  * while a byte in the program's memory says so. Read and set by ptrace.
  *
- * Set when the thread has made its last call for us, and is therefore no part of verification: our
- * own calls come from outside that range.
+ * Our own calls come from outside that range. So it is set when the thread has made its last call
+ * for us, and is no part of verification; and a thread that was stopped while its calls are caught
+ * cannot be asked for anything: it is not touched, and the dump fails.
  */
 #include <errno.h>
+#include <linux/prctl.h>
 #include <sys/ptrace.h>
 
 #include "kind/task.h"
@@ -24,6 +26,25 @@ struct dispatch_config {
 	uint64_t len;
 };
 
+static int check_selector(struct collect *c, const struct collect_thread *th,
+			  const struct dispatch_config *config)
+{
+	uint8_t selector = SYSCALL_DISPATCH_FILTER_BLOCK;
+
+	/* Without a selector all calls are caught; one that cannot be read kills the program. */
+	if (config->selector != 0 &&
+	    puppet_read(c->ctx, th->puppet, config->selector, &selector, sizeof(selector)) < 0)
+		return err_while(c->ctx, c->ctx->err.code,
+				 "reading the dispatch selector of thread %d", th->tid);
+	if (selector == SYSCALL_DISPATCH_FILTER_ALLOW)
+		return 0;
+	(void)err_msg(c->ctx, -EAGAIN,
+		      "the system calls of thread %d are being caught at this moment (syscall user "
+		      "dispatch)",
+		      th->tid);
+	return err_hint(c->ctx, -EAGAIN, "try again");
+}
+
 /*
  * A kernel that cannot tell (EIO, before 6.4) is refused nothing: such a program's own calls, made
  * by us, would have raised SIGSYS and so failed the dump.
@@ -32,6 +53,7 @@ static int collect_thread(struct collect *c, struct collect_thread *th)
 {
 	struct dispatch_config config;
 	Coppice__SyscallDispatch *dispatch;
+	int r;
 
 	if (ptrace((enum __ptrace_request)PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, th->tid,
 		   sizeof(config), &config) < 0)
@@ -41,6 +63,9 @@ static int collect_thread(struct collect *c, struct collect_thread *th)
 					      th->tid);
 	if (config.mode == 0)
 		return 0;
+	r = check_selector(c, th, &config);
+	if (r < 0)
+		return r;
 	dispatch = arena_new(c->arena, Coppice__SyscallDispatch);
 	if (!dispatch)
 		return err_oom(c->ctx);

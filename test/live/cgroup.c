@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kernel/proc.h"
@@ -15,6 +17,15 @@
 
 static char group[512]; /* directory of the group */
 static char above[512]; /* where we were */
+
+/* PIDs are not unique: each row runs in a PID namespace of its own. */
+static int64_t unique_number(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
 
 /* A mount of a hierarchy whose root we may make a group in. */
 static int find_hierarchy(const char *type, const char *option)
@@ -32,8 +43,8 @@ static int find_hierarchy(const char *type, const char *option)
 		    access(mounts[i].point, W_OK) < 0)
 			continue;
 		(void)snprintf(above, sizeof(above), "%s", mounts[i].point);
-		(void)snprintf(group, sizeof(group), "%s/coppice-live-%d-%ld", mounts[i].point,
-			       getpid(), (long)self);
+		(void)snprintf(group, sizeof(group), "%s/coppice-live-%lld", mounts[i].point,
+			       (long long)unique_number());
 		arena_deinit(&arena);
 		return 0;
 	}

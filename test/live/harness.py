@@ -31,7 +31,14 @@ def reap(pid):
         except ChildProcessError:
             return -1
         if done == pid:
-            return status
+            break
+    # Its children are orphans now; those that had died with it must not keep their PIDs.
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0] != 0:
+            pass
+    except ChildProcessError:
+        pass
+    return status
 
 
 def guarded(function, *arguments):
