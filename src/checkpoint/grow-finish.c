@@ -78,7 +78,9 @@ static int end_leader(struct grown *g, struct rebuild_process *p)
 	pid_t pid = p->puppet->tid;
 	int r;
 
-	r = puppet_exit_task(g->ctx, p->puppet, WEXITSTATUS(p->msg->exit_status));
+	r = grow_name(g, p->puppet, p->msg->comm);
+	if (r == 0)
+		r = puppet_exit_task(g->ctx, p->puppet, WEXITSTATUS(p->msg->exit_status));
 	if (r < 0)
 		return r;
 	p->puppet = p->threads[0].puppet;

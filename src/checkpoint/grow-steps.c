@@ -189,25 +189,22 @@ static int do_subreaper(struct grown *g, const struct plan_step *step)
 		    CALL_IMM(PR_SET_CHILD_SUBREAPER), CALL_IMM(step->on));
 }
 
-/* A zombie keeps its name; everything else that it had is gone. */
-static int name_zombie(struct grown *g, const struct grown_process *p)
+int grow_name(struct grown *g, struct puppet *puppet, const char *comm)
 {
 	struct call_table t;
 
-	if (!p->rebuild)
-		return 0;
-	call_table_init(&t, g->rebuild->arena);
+	call_table_init(&t, &g->arena);
 	call_add(&t, "prctl(PR_SET_NAME)", SYS_prctl, CALL_IMM(PR_SET_NAME),
-		 CALL_DATA(call_string(&t, p->rebuild->msg->comm)));
-	return puppet_run(g->ctx, p->puppet, &t);
+		 CALL_DATA(call_string(&t, comm)));
+	return puppet_run(g->ctx, puppet, &t);
 }
 
 static int do_exit(struct grown *g, const struct plan_step *step)
 {
 	struct grown_process *p = process_of(g, step->process);
-	int r = name_zombie(g, p);
+	int r = p->rebuild ? grow_name(g, p->puppet, p->rebuild->msg->comm) : 0;
 
-	if (r >= 0)
+	if (r == 0)
 		r = puppet_die(g->ctx, p->puppet, step->status);
 	p->puppet = NULL;
 	if (p->rebuild)

@@ -121,9 +121,11 @@ uint32_t rebuild_slots(const struct rebuild *r)
 	for (size_t m = 1; m <= r->cp->n_mms; m++) {
 		size_t tasks = 0;
 
+		/* A dead leader needs a slot until it dies. */
 		for (size_t i = 0; i < r->n_processes; i++)
 			if (r->processes[i].msg->mm == m)
-				tasks += r->processes[i].n_threads;
+				tasks += r->processes[i].n_threads +
+					 r->processes[i].msg->leader_dead;
 		most = MAX(most, tasks);
 	}
 	return (uint32_t)most;

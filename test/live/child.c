@@ -51,7 +51,8 @@ int child_start(int (*make)(void), int (*check)(void), pid_t *ret_pid)
 	}
 	(void)close(ready[1]);
 	(void)close(ask[0]);
-	if (read(ready[0], &word, 1) != 1)
+	/* The byte, and then that the child has closed its end. */
+	if (read(ready[0], &word, 1) != 1 || read(ready[0], &word, 1) != 0)
 		word = 0;
 	(void)close(ready[0]);
 	children[n_children].pid = pid;

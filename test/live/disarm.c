@@ -66,9 +66,11 @@ static int make_robust(void)
 	    pthread_mutex_init(&shared->mutex, &attr) || pthread_mutex_lock(&shared->mutex))
 		return 1;
 	outsider = (pid_t)syscall(SYS_clone, CLONE_PARENT, 0, 0, 0, 0);
-	if (!outsider)
+	if (!outsider) {
+		(void)setsid(); /* or the session would be in the restored one's way */
 		look_for_ever();
-	return outsider < 0;
+	}
+	return outsider < 0 || usleep(10000);
 }
 
 static int check_robust(void)

@@ -133,17 +133,27 @@ static int check_exit_signal(void)
 
 static int make_subreaper(void)
 {
-	if (prctl(PR_SET_CHILD_SUBREAPER, 1))
+	int ready[2];
+	char byte;
+
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1) || pipe(ready) < 0)
 		return 1;
 	child = fork();
-	if (child)
-		return child < 0;
-	if (!fork())
+	if (!child) {
+		if (!fork()) {
+			(void)close(ready[0]);
+			(void)close(ready[1]);
+			for (;;)
+				(void)pause();
+		}
+		(void)close(ready[0]);
+		(void)close(ready[1]);
 		for (;;)
 			(void)pause();
-	for (;;)
-		(void)pause();
-	return 0;
+	}
+	(void)close(ready[1]);
+	/* Until both have closed it. */
+	return read(ready[0], &byte, 1) != 0 || close(ready[0]) || usleep(10000);
 }
 
 static int check_subreaper(void)
