@@ -446,38 +446,40 @@ static void test_job_stop(void)
 {
 	static const int signals[] = {SIGSTOP, SIGTSTP, SIGTTIN};
 	uint64_t flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
+	/* The kernel frees a dead thread's number a moment after its process can be reaped. */
+	static pid_t pid = 600;
 	struct puppet *parent = first(2);
 
 	check(CALL(parent, SYS_setsid) == parent->tid);
-	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++, pid += 2) {
 		struct puppet *p[2];
 		int64_t status = 0;
 
-		p[0] = clone_one(parent, 0, SIGCHLD, 600);
+		p[0] = clone_one(parent, 0, SIGCHLD, pid);
 		check(CALL(p[0], SYS_setpgid) == 0); /* so that the group is no orphaned one */
-		p[1] = clone_one(p[0], flags, 0, 601);
+		p[1] = clone_one(p[0], flags, 0, pid + 1);
 		map_page(p[0], 0);
 		map_page(p[0], 1);
 		check(puppet_job_stop(&ctx, p, 2, signals[i]) == 0);
 		/* Its real parent sees the stop, with the signal. */
 		map_page(parent, 10 + (int)i);
-		check(CALL(parent, SYS_wait4, CALL_IMM(600), CALL_IMM(at(page_gprs, 10 + (int)i)),
-			   CALL_IMM(WUNTRACED | WNOHANG)) == 600);
+		check(CALL(parent, SYS_wait4, CALL_IMM(pid), CALL_IMM(at(page_gprs, 10 + (int)i)),
+			   CALL_IMM(WUNTRACED | WNOHANG)) == pid);
 		check(puppet_read(&ctx, parent, at(page_gprs, 10 + (int)i), &status, 4) == 0);
 		check(WIFSTOPPED((int)status) && WSTOPSIG((int)status) == signals[i]);
 		/* It can still be used. */
-		check(CALL(p[0], SYS_getpid) == 600 && CALL(p[1], SYS_gettid) == 601);
+		check(CALL(p[0], SYS_getpid) == pid && CALL(p[1], SYS_gettid) == pid + 1);
 		for (int k = 0; k < 2; k++) {
 			start_regs(p[k], page_report, k);
 			check(puppet_become(&ctx, p[k], NULL, 0, k == 1) == 0);
 		}
 		check(puppet_let_go(&ctx, p[0]) == 0 && puppet_let_go(&ctx, p[1]) == 0);
-		doze();
-		check(state_of(600) == 'T' && word(p[0], at(page_done, 0)) == 0);
-		check(kill(600, SIGCONT) == 0);
+		await(state_of(pid) == 'T' && state_of(pid + 1) == 'T');
+		check(word(p[0], at(page_done, 0)) == 0 && word(p[0], at(page_done, 1)) == 0);
+		check(kill(pid, SIGCONT) == 0);
 		await(word(p[0], at(page_done, 0)) == 1 && word(p[0], at(page_done, 1)) == 1);
-		check(kill(600, SIGKILL) == 0);
-		check(CALL(parent, SYS_wait4, CALL_IMM(600)) == 600);
+		check(kill(pid, SIGKILL) == 0);
+		check(CALL(parent, SYS_wait4, CALL_IMM(pid)) == pid);
 		puppet_free(p[1]);
 		puppet_free(p[0]);
 	}
