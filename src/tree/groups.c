@@ -51,21 +51,48 @@ static struct group *group_with(const struct groups *g, int32_t number)
 	return i == IDMAP_NONE ? NULL : &g->group[i];
 }
 
+/* A foreground group whose number has passed to a process of another session can't be made again. */
+static int number_has_passed(const struct groups *g, int32_t number, uint32_t process)
+{
+	return err_msg(
+		g->bu->ctx, -EOPNOTSUPP,
+		"the foreground group %d of the terminal of process %d is gone and its number "
+		"is in use again",
+		number, builder_number(g->bu, process));
+}
+
+/* The foreground group of @process's terminal, with members or not. */
+static int find_foreground(struct groups *g, uint32_t process)
+{
+	const struct tree *tree = g->bu->tree;
+	const struct tree_process *p = &tree->processes[process];
+	const struct group *group;
+
+	if (!p->tty || !p->tty_pgrp || p->tty_pgrp == p->sid[0])
+		return 0;
+	if (find_group(g, p->tty_pgrp, process) < 0)
+		return err_oom(g->bu->ctx);
+	group = group_with(g, p->tty_pgrp);
+	if (tree->processes[group->member].sid[0] != p->sid[0])
+		return number_has_passed(g, p->tty_pgrp, process);
+	return 0;
+}
+
 /* The group that a session's members are born into does not count. */
 static int find_groups(struct groups *g)
 {
 	const struct tree *tree = g->bu->tree;
+	int r = 0;
 
 	for (uint32_t i = 0; i < tree->n_processes; i++) {
 		const struct tree_process *p = &tree->processes[i];
 
 		if (p->pgid[0] && p->pgid[0] != p->sid[0] && find_group(g, p->pgid[0], i) < 0)
-			return -ENOMEM;
-		if (p->tty && p->tty_pgrp && p->tty_pgrp != p->sid[0] &&
-		    find_group(g, p->tty_pgrp, i) < 0)
-			return -ENOMEM;
+			return err_oom(g->bu->ctx);
 	}
-	return 0;
+	for (uint32_t i = 0; i < tree->n_processes && r == 0; i++)
+		r = find_foreground(g, i);
+	return r;
 }
 
 static int join(struct groups *g, uint32_t process, uint32_t founder, const char *why)
@@ -101,16 +128,6 @@ static int fork_scaffold(struct groups *g, uint32_t forker, enum plan_role role,
 	return 0;
 }
 
-/* A foreground group whose number has passed to a process of another session can't be made again. */
-static int number_has_passed(struct groups *g, const struct group *group)
-{
-	return err_msg(
-		g->bu->ctx, -EOPNOTSUPP,
-		"the foreground group %d of the terminal of process %d is gone and its number "
-		"is in use again",
-		group->number, builder_number(g->bu, group->member));
-}
-
 static int found(struct groups *g, struct group *group)
 {
 	struct builder *bu = g->bu;
@@ -121,11 +138,11 @@ static int found(struct groups *g, struct group *group)
 		const struct tree_process *p = &bu->tree->processes[holder];
 
 		if (p->sid[0] != member->sid[0] || p->sid[0] == p->pid[0])
-			return number_has_passed(g, group);
+			return number_has_passed(g, group->number, group->member);
 		group->founder = holder;
 		group->leaves = p->pgid[0] != p->pid[0];
 	} else if (holder < PLAN_NONE - 1) {
-		return number_has_passed(g, group);
+		return number_has_passed(g, group->number, group->member);
 	} else if (fork_scaffold(g, group->member, PLAN_ROLE_LEADER, group->number, group->number,
 				 &group->founder) < 0) {
 		return err_oom(bu->ctx);
@@ -278,10 +295,8 @@ int groups_plan(struct builder *bu)
 {
 	struct groups g = {.bu = bu, .by_number = {.arena = bu->birth->arena}};
 
-	int r = 0;
+	int r = find_groups(&g);
 
-	if (find_groups(&g) < 0)
-		return err_oom(bu->ctx);
 	for (size_t i = 0; i < g.n && r == 0; i++)
 		r = found(&g, &g.group[i]);
 	if (r < 0)

@@ -29,6 +29,9 @@ static int check_supported(struct context *ctx, const struct tree *tree)
 {
 	if (tree->n_pid_ns > 1)
 		return err_msg(ctx, -EOPNOTSUPP, "nested PID namespaces are not supported yet");
+	if (tree->processes[0].zombie)
+		return err_msg(ctx, -EOPNOTSUPP, "process %d, the root of the tree, is a zombie",
+			       TREE_PID(tree, 0));
 	for (size_t i = 1; i < tree->n_processes; i++)
 		if (tree->processes[i].parent == TREE_NONE)
 			return err_msg(ctx, -EOPNOTSUPP,
