@@ -109,3 +109,10 @@ int collect_refuse(struct collect *c, const char *hint, const char *fmt, ...) _p
 
 /* "process 812 (nginx)" for refusals and frames; from the arena, never NULL. */
 const char *collect_name(struct collect *c, const struct collect_process *p);
+
+/*
+ * Where below the process's proc_fd the files of one of its threads are: "task/813/", or "" for the
+ * first, whose directory that is (and without a walk through two more).
+ */
+enum { COLLECT_PREFIX = 32 };
+const char *collect_prefix(const struct collect_thread *th, char buf[COLLECT_PREFIX]);

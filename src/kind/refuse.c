@@ -75,3 +75,11 @@ const char *rebuild_name(struct rebuild *r, const struct rebuild_process *p)
 
 	return name ? name : "process";
 }
+
+const char *collect_prefix(const struct collect_thread *th, char buf[COLLECT_PREFIX])
+{
+	buf[0] = '\0';
+	if (th != &th->process->threads[0])
+		(void)snprintf(buf, COLLECT_PREFIX, "task/%d/", th->tid);
+	return buf;
+}

@@ -119,11 +119,10 @@ static int keep_place(struct collect *c, struct collect_process *p,
 static int read_places(struct collect *c, const struct collect_thread *th,
 		       struct cgroup_place **ret, size_t *ret_n)
 {
-	char prefix[32];
+	char prefix[COLLECT_PREFIX];
 	int r;
 
-	(void)snprintf(prefix, sizeof(prefix), "task/%d/", th->tid);
-	r = cgroups_read(th->process->proc_fd, prefix, c->arena, ret, ret_n);
+	r = cgroups_read(th->process->proc_fd, collect_prefix(th, prefix), c->arena, ret, ret_n);
 	return r < 0 ? err_sys(c->ctx, r, "reading /proc/%d/cgroup", th->tid) : 0;
 }
 

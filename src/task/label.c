@@ -100,7 +100,7 @@ static int collect_thread(struct collect *c, struct collect_thread *th)
 {
 	const struct surroundings *s;
 	const char *label;
-	char prefix[32];
+	char prefix[COLLECT_PREFIX];
 	char **labels;
 	int r;
 
@@ -108,8 +108,7 @@ static int collect_thread(struct collect *c, struct collect_thread *th)
 	/* Without a module that labels tasks, and most machines have none, there is nothing to read. */
 	if (r < 0 || !s->labels[0])
 		return r;
-	(void)snprintf(prefix, sizeof(prefix), "task/%d/", th->tid);
-	r = labels_read(th->process->proc_fd, prefix, c->arena, &labels);
+	r = labels_read(th->process->proc_fd, collect_prefix(th, prefix), c->arena, &labels);
 	if (r < 0)
 		return err_sys(c->ctx, r, "reading /proc/%d/attr", th->tid);
 	th->msg->security_labels = labels;

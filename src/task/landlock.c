@@ -75,10 +75,10 @@ int landlock_own_layers(struct context *ctx, unsigned int *ret)
 	if (!stack)
 		return err_oom(ctx);
 	layers.ruleset = ruleset;
-	pid = clone(add_layers, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD, &layers);
+	pid = clone(add_layers, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK, &layers);
 	if (pid < 0)
 		return err_sys(ctx, -errno, "clone(CLONE_VM | CLONE_VFORK)");
-	while (waitpid(pid, NULL, 0) < 0)
+	while (waitpid(pid, NULL, __WALL) < 0) /* it sends no SIGCHLD */
 		if (errno != EINTR)
 			return err_sys(ctx, -errno, "waitpid(%d)", pid);
 	*ret = LAYERS_MAX - layers.added;

@@ -64,14 +64,13 @@ static int collect_thread(struct collect *c, struct collect_thread *th)
 {
 	struct namespace_id ids[NAMESPACE_KINDS];
 	const struct surroundings *s;
-	char prefix[32];
+	char prefix[COLLECT_PREFIX];
 	int r;
 
 	r = surroundings_get(c->ctx, c->arena, &c->surroundings, &s);
 	if (r < 0)
 		return r;
-	(void)snprintf(prefix, sizeof(prefix), "task/%d/", th->tid);
-	r = namespaces_read(th->process->proc_fd, prefix, ids);
+	r = namespaces_read(th->process->proc_fd, collect_prefix(th, prefix), ids);
 	if (r < 0)
 		return err_sys(c->ctx, r, "reading /proc/%d/ns", th->tid);
 	for (size_t i = 0; i < NAMESPACE_KINDS && r >= 0; i++)
