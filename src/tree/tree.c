@@ -75,38 +75,74 @@ static int process_from_msg(struct context *ctx, struct arena *arena, const Copp
 	return 0;
 }
 
-static void mark_outside(struct tree *tree, const struct idmap *by_pid)
+/* The numbers that stand for the outside; 0: there is none. */
+struct outside {
+	int32_t session; /* the root's, which nobody of the tree leads */
+	int32_t group;	 /* the root's, likewise */
+};
+
+static struct outside find_outside(const struct idmap *by_pid, int32_t sid, int32_t pgid)
 {
-	int32_t session = tree->processes[0].sid[0], group = tree->processes[0].pgid[0];
+	return (struct outside){
+		.session = idmap_get(by_pid, 0, sid) == IDMAP_NONE ? sid : 0,
+		.group = idmap_get(by_pid, 0, pgid) == IDMAP_NONE ? pgid : 0,
+	};
+}
 
-	if (session != 0 && idmap_get(by_pid, 0, session) != IDMAP_NONE)
-		session = 0;
-	if (group != 0 && idmap_get(by_pid, 0, group) != IDMAP_NONE)
-		group = 0;
-	for (size_t i = 0; i < tree->n_processes; i++) {
-		struct tree_process *p = &tree->processes[i];
+static void mark_outside(const struct outside *outside, int32_t *sid, int32_t *pgid)
+{
+	if (*sid == outside->session)
+		*sid = 0;
+	/* any other group without a leader in the tree was founded by somebody dead */
+	if (*sid == 0 && (*pgid == outside->session || *pgid == outside->group))
+		*pgid = 0;
+}
 
-		/* both were copied into the arena by process_from_msg */
-		if (session && p->sid[0] == session)
-			*(int32_t *)p->sid = 0;
-		if (p->sid[0] == 0 && p->pgid[0] && (p->pgid[0] == session || p->pgid[0] == group))
-			*(int32_t *)p->pgid = 0;
-	}
+static int add_number(struct context *ctx, struct idmap *by_pid, int32_t pid, size_t i)
+{
+	if (pid <= 0)
+		return err_msg(ctx, -EBADMSG, "PID %d", pid);
+	return idmap_set(by_pid, 0, pid, (uint32_t)i) < 0 ? err_oom(ctx) : 0;
 }
 
 static int mark_root(struct context *ctx, struct arena *arena, struct tree *tree)
 {
 	struct idmap by_pid = {.arena = arena};
+	struct outside outside;
 
 	for (size_t i = 0; i < tree->n_processes; i++) {
-		if (tree->processes[i].pid[0] <= 0)
-			return err_msg(ctx, -EBADMSG, "PID %d", tree->processes[i].pid[0]);
-		if (idmap_set(&by_pid, 0, tree->processes[i].pid[0], (uint32_t)i) < 0)
-			return err_oom(ctx);
+		int r = add_number(ctx, &by_pid, tree->processes[i].pid[0], i);
+
+		if (r < 0)
+			return r;
 	}
 	tree->container = tree->processes[0].pid[0] == 1;
-	mark_outside(tree, &by_pid);
+	outside = find_outside(&by_pid, tree->processes[0].sid[0], tree->processes[0].pgid[0]);
+	/* the numbers are copies of our own, see copy_numbers() */
+	for (size_t i = 0; i < tree->n_processes; i++)
+		mark_outside(&outside, (int32_t *)tree->processes[i].sid,
+			     (int32_t *)tree->processes[i].pgid);
 	return 0;
+}
+
+int tree_mark_outside(struct context *ctx, Coppice__Checkpoint *cp)
+{
+	struct arena scratch;
+	struct idmap by_pid = {.arena = &scratch};
+	struct outside outside;
+	int r = 0;
+
+	arena_init(&scratch, ctx);
+	for (size_t i = 0; i < cp->n_processes && r == 0; i++)
+		r = add_number(ctx, &by_pid, cp->processes[i]->pid[0], i);
+	if (r == 0 && cp->n_processes) {
+		outside =
+			find_outside(&by_pid, cp->processes[0]->sid[0], cp->processes[0]->pgid[0]);
+		for (size_t i = 0; i < cp->n_processes; i++)
+			mark_outside(&outside, cp->processes[i]->sid, cp->processes[i]->pgid);
+	}
+	arena_deinit(&scratch);
+	return r;
 }
 
 int tree_from_checkpoint(struct context *ctx, struct arena *arena, const Coppice__Checkpoint *cp,
