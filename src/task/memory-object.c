@@ -14,6 +14,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "file/inode.h"
@@ -188,26 +190,66 @@ int memory_save_inodes(struct collect *c, struct image_writer *image, struct mem
 
 /* ---- in ------------------------------------------------------------------------------------ */
 
-static int copy_run(struct context *ctx, int from, uint64_t offset, int to, uint64_t at,
-		    uint64_t len, char *buf)
+/* A run of the page file on its way to an object. */
+struct load {
+	struct context *ctx;
+	int from;
+	int to;
+	char *buf;	/* COPY_SIZE bytes */
+	uint64_t block; /* size of a huge page; 0: an ordinary file */
+};
+
+/* hugetlbfs knows no write(): each huge page is mapped in turn. */
+static int load_huge(const struct load *l, uint64_t offset, uint64_t at, size_t len)
+{
+	uint64_t base = ALIGN_DOWN(at, l->block);
+	char *p = mmap(NULL, l->block, PROT_READ | PROT_WRITE, MAP_SHARED, l->to, (off_t)base);
+	int r;
+
+	if (p == MAP_FAILED)
+		return err_sys(l->ctx, -errno, "mmap (a huge page of it)");
+	r = io_pread_exact(l->from, p + (at - base), len, (off_t)offset);
+	(void)munmap(p, l->block);
+	return r < 0 ? err_sys(l->ctx, r, "reading the page file") : 0;
+}
+
+static int load_some(const struct load *l, uint64_t offset, uint64_t at, size_t len)
+{
+	int r = io_pread_exact(l->from, l->buf, len, (off_t)offset);
+
+	if (r < 0)
+		return err_sys(l->ctx, r, "reading the page file");
+	r = io_pwrite_all(l->to, l->buf, len, (off_t)at);
+	return r < 0 ? err_sys(l->ctx, r, "writing it") : 0;
+}
+
+static int load_run(const struct load *l, uint64_t offset, uint64_t at, uint64_t len)
 {
 	while (len > 0) {
-		size_t n = (size_t)MIN(len, (uint64_t)COPY_SIZE);
-		int r = cancel_point(ctx);
+		uint64_t room = l->block > 0 ? l->block - at % l->block : (uint64_t)COPY_SIZE;
+		size_t n = (size_t)MIN(len, room);
+		int r = cancel_point(l->ctx);
 
+		if (r == 0)
+			r = l->block > 0 ? load_huge(l, offset, at, n)
+					 : load_some(l, offset, at, n);
 		if (r < 0)
 			return r;
-		r = io_pread_exact(from, buf, n, (off_t)offset);
-		if (r < 0)
-			return err_sys(ctx, r, "reading the page file");
-		r = io_pwrite_all(to, buf, n, (off_t)at);
-		if (r < 0)
-			return err_sys(ctx, r, "writing it");
 		offset += n;
 		at += n;
 		len -= n;
 	}
 	return 0;
+}
+
+static uint64_t huge_block(const Coppice__Inode *inode, int fd)
+{
+	struct stat st;
+
+	return inode->storage == COPPICE__INODE_STORAGE__INODE_STORAGE_HUGETLB &&
+			       fstat(fd, &st) == 0
+		       ? (uint64_t)st.st_blksize
+		       : 0;
 }
 
 int content_load_fd(struct context *ctx, struct image_reader *images, const Coppice__Checkpoint *cp,
@@ -216,6 +258,7 @@ int content_load_fd(struct context *ctx, struct image_reader *images, const Copp
 	_cleanup_free_ char *buf = malloc(COPY_SIZE);
 	_cleanup_close_ int pages = -EBADF;
 	uint32_t page_size = cp->origin->page_size;
+	struct load load = {.ctx = ctx, .to = fd, .buf = buf, .block = huge_block(inode, fd)};
 	struct page_cursor cursor;
 	struct page_piece piece;
 	uint32_t file = 0;
@@ -237,8 +280,9 @@ int content_load_fd(struct context *ctx, struct image_reader *images, const Copp
 						    &pages);
 			file = piece.file;
 		}
+		load.from = pages;
 		if (r == 0)
-			r = copy_run(ctx, pages, piece.offset, fd, piece.address, len, buf);
+			r = load_run(&load, piece.offset, piece.address, len);
 		if (r < 0)
 			return r;
 	}

@@ -539,6 +539,76 @@ static int check_prefork(void)
 	return 0;
 }
 
+/* What each generation has made of what it got from the one before. */
+static int check_generation(int generation)
+{
+	for (int page = 0; page < 64; page++) {
+		bool changed = page >= 50 && page < 50 + generation;
+		const char *at = area + page * PAGE;
+		int r;
+
+		if (generation > 0 && page >= 16 && page < 32)
+			r = at[7] != 'n';
+		else if (generation > 0 && page >= 40 && page < 44)
+			r = check_zero(at, PAGE);
+		else if (changed)
+			r = at[7] != 'c';
+		else
+			r = (unsigned char)at[7] != byte_at((size_t)page * PAGE + 7);
+		if (r)
+			return live_fail("generation %d, page %d", generation, page);
+	}
+	return 0;
+}
+
+static void be_generation(int generation)
+{
+	int status = 0;
+	char byte;
+	pid_t next = -1;
+
+	if (generation == 1) {
+		(void)munmap(area + 16 * PAGE, 16 * PAGE);
+		(void)mmap(area + 16 * PAGE, 16 * PAGE, RW, ANON | MAP_FIXED, -1, 0);
+		memset(area + 16 * PAGE, 'n', 16 * PAGE);
+		(void)madvise(area + 40 * PAGE, 4 * PAGE, MADV_DONTNEED);
+		(void)mprotect(area + 4 * PAGE, 4 * PAGE, PROT_READ);
+	}
+	memset(area + (49 + generation) * PAGE, 'c', PAGE);
+	if (generation < 3) {
+		next = fork();
+		if (next == 0)
+			be_generation(generation + 1);
+	}
+	(void)close(pipe_to_child[1]);
+	if (read(pipe_to_child[0], &byte, 1) != 1 || check_generation(generation))
+		_exit(10 + generation);
+	if (next > 0)
+		(void)waitpid(next, &status, 0);
+	_exit(WEXITSTATUS(status));
+}
+
+static int make_lineage(void)
+{
+	if (map_area(64, RW, ANON, -1) || pipe(pipe_to_child) < 0)
+		return 1;
+	fill(area, length);
+	children[0] = fork();
+	if (children[0] == 0)
+		be_generation(1);
+	return 0;
+}
+
+static int check_lineage(void)
+{
+	int status = -1;
+
+	CHECK_EQ(write(pipe_to_child[1], "abc", 3), 3);
+	CHECK_EQ(waitpid(children[0], &status, 0), children[0]);
+	CHECK_EQ(WEXITSTATUS(status), 0);
+	return check_generation(0);
+}
+
 /* ---- what madvise, mlock, mseal say -------------------------------------------------------------- */
 
 static int make_advised(int advice)
@@ -765,6 +835,21 @@ static int check_hugetlb(void)
 	return check_filled(area, length / 2) || check_zero(area + length / 2, length / 2);
 }
 
+static int make_shared_hugetlb(void)
+{
+	length = 4 << 20;
+	area = mmap(NULL, length, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	if (area == MAP_FAILED)
+		return 77;
+	fill(area + PAGE, length / 2);
+	return make_child(wait_for_word);
+}
+
+static int check_shared_hugetlb(void)
+{
+	return check_filled(area + PAGE, length / 2) || check_child();
+}
+
 /* ---- the marks of the address space ---------------------------------------------------------------- */
 
 static unsigned char auxv[1024];
@@ -799,6 +884,74 @@ static int check_marks(void)
 	CHECK_EQ(clock_gettime(CLOCK_MONOTONIC, &ts), 0); /* through the vdso */
 	CHECK_EQ(time(NULL) > 0, 1);
 	return 0;
+}
+
+extern char **environ;
+
+/* The program's file is gone: it runs from a copy of itself that it has deleted. */
+static int make_deleted_exe(void)
+{
+	char *argv[] = {(char *)"copy", (char *)"deleted_exe", NULL};
+	char link[256] = "";
+	char buf[65536];
+	ssize_t n;
+	int from;
+	int to;
+
+	if (readlink("/proc/self/exe", link, sizeof(link) - 1) < 0)
+		return 1;
+	if (strstr(link, "/copy"))
+		return unlink("copy");
+	from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	to = open("copy", O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+	while ((n = read(from, buf, sizeof(buf))) > 0)
+		CHECK_EQ(write(to, buf, (size_t)n), n);
+	(void)close(to);
+	(void)close(from);
+	return execve("copy", argv, environ);
+}
+
+static int check_deleted_exe(void)
+{
+	char link[256] = "";
+	struct stat st;
+
+	CHECK(readlink("/proc/self/exe", link, sizeof(link) - 1) > 0);
+	CHECK(strstr(link, " (deleted)"));
+	CHECK_EQ(stat("/proc/self/exe", &st), 0);
+	CHECK_EQ(st.st_mode & 0777, 0700);
+	CHECK_EQ(st.st_nlink, 0);
+	return 0;
+}
+
+static int make_no_vdso(void)
+{
+	char line[512];
+	unsigned long start[8];
+	unsigned long end[8];
+	int n = 0;
+	FILE *f = fopen("/proc/self/maps", "re");
+
+	while (f && n < 8 && fgets(line, sizeof(line), f))
+		if ((strstr(line, "[vdso]") || strstr(line, "[vvar")) &&
+		    sscanf(line, "%lx-%lx", &start[n], &end[n]) == 2)
+			n++;
+	if (!f || n == 0)
+		return 77;
+	(void)fclose(f);
+	for (int i = 0; i < n; i++)
+		(void)munmap((void *)start[i], end[i] - start[i]);
+	return 0;
+}
+
+static int check_no_vdso(void)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f))
+		CHECK(!strstr(line, "[v") || strstr(line, "[vsyscall]"));
+	return f ? fclose(f) : 1;
 }
 
 /* ---- refused ----------------------------------------------------------------------------------------- */
@@ -845,6 +998,7 @@ static const struct live_row rows[] = {
 	ROW(memfd),
 	ROW(dev_zero),
 	ROW(prefork),
+	ROW(lineage),
 	ROW(dontfork),
 	ROW(wipeonfork),
 	ROW(dontdump),
@@ -861,7 +1015,10 @@ static const struct live_row rows[] = {
 	ROW(pkey),
 	ROW(named),
 	ROW(hugetlb),
+	ROW(shared_hugetlb),
 	ROW(marks),
+	ROW(deleted_exe),
+	ROW(no_vdso),
 	{.name = "io_uring", .make = make_io_uring, .refused = "io_uring"},
 	{.name = "sysv", .make = make_sysv, .refused = "System V shared memory"},
 };
