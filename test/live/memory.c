@@ -561,12 +561,8 @@ static int check_generation(int generation)
 	return 0;
 }
 
-static void be_generation(int generation)
+static void change_inherited(int generation)
 {
-	int status = 0;
-	char byte;
-	pid_t next = -1;
-
 	if (generation == 1) {
 		(void)munmap(area + 16 * PAGE, 16 * PAGE);
 		(void)mmap(area + 16 * PAGE, 16 * PAGE, RW, ANON | MAP_FIXED, -1, 0);
@@ -575,10 +571,19 @@ static void be_generation(int generation)
 		(void)mprotect(area + 4 * PAGE, 4 * PAGE, PROT_READ);
 	}
 	memset(area + (49 + generation) * PAGE, 'c', PAGE);
-	if (generation < 3) {
-		next = fork();
-		if (next == 0)
-			be_generation(generation + 1);
+}
+
+/* The first generation, which goes on to have two more. */
+static void be_generations(void)
+{
+	int generation = 0;
+	int status = 0;
+	pid_t next = 0;
+	char byte;
+
+	while (next == 0 && generation < 3) {
+		change_inherited(++generation);
+		next = generation < 3 ? fork() : -1;
 	}
 	(void)close(pipe_to_child[1]);
 	if (read(pipe_to_child[0], &byte, 1) != 1 || check_generation(generation))
@@ -595,7 +600,7 @@ static int make_lineage(void)
 	fill(area, length);
 	children[0] = fork();
 	if (children[0] == 0)
-		be_generation(1);
+		be_generations();
 	return 0;
 }
 

@@ -21,7 +21,7 @@ STATUS_SKIP = {"VmPeak", "VmSize", "VmHWM", "VmRSS", "RssAnon", "RssFile", "RssS
                "CoreDumping", "SigQ"}
 TASK_FILES = ["comm", "personality", "timerslack_ns"]
 PROCESS_FILES = ["cmdline", "environ", "auxv", "limits", "oom_score_adj", "coredump_filter",
-                 "maps", "timers", "cgroup", "autogroup"]
+                 "timers", "cgroup", "autogroup"]
 LINKS = ["exe", "cwd", "root"]
 
 
@@ -66,18 +66,39 @@ def tree(root):
     return sorted(seen)
 
 
-def vm_flags(text):
-    """One line per VMA: its range and VmFlags. 'sd' (soft-dirty) says nothing of the program."""
-    lines, head = [], None
-    for line in text.splitlines():
-        if re.match(r"^[0-9a-f]+-[0-9a-f]+ ", line):
-            head = line.split()[0]
+def continues(a, b):
+    """Neighbours that differ in nothing may be one VMA or two: that depends on their history."""
+    inode = a[4] != "0" and a[4] != "-"
+    return (a[0][1] == b[0][0] and a[1] == b[1] and a[3:] == b[3:] and
+            (not inode or a[2] + a[0][1] - a[0][0] == b[2]))
+
+
+def mappings(smaps):
+    """One line per VMA: range, protection, offset, device, inode, name, VmFlags, protection key.
+
+    Without the inode numbers of memory objects that are made anew (memfd, deleted ...), and without
+    'sd' (soft-dirty), which says nothing of the program."""
+    vmas = []
+    for line in smaps.splitlines():
+        head = re.match(r"^([0-9a-f]+)-([0-9a-f]+) (\S+) (\S+) (\S+) (\S+) *(.*)$", line)
+        if head:
+            start, end, prot, offset, dev, inode, name = head.groups()
+            if name.endswith("(deleted)"):
+                dev = inode = "-"
+                if not name.startswith("/memfd"):
+                    name = re.sub(r".*/", "", name)
+            vmas.append([(int(start, 16), int(end, 16)), prot, int(offset, 16), dev, inode, name])
         elif line.startswith("VmFlags:"):
-            flags = [f for f in line.split()[1:] if f != "sd"]
-            lines.append("%s %s" % (head, " ".join(flags)))
+            vmas[-1].append(" ".join(f for f in line.split()[1:] if f != "sd"))
         elif line.startswith("ProtectionKey:") and line.split()[1] != "0":
-            lines.append("%s pkey %s" % (head, line.split()[1]))
-    return "\n".join(lines)
+            vmas[-1].append("pkey " + line.split()[1])
+    joined = []
+    for vma in vmas:
+        if joined and continues(joined[-1], vma):
+            joined[-1][0] = (joined[-1][0][0], vma[0][1])
+        else:
+            joined.append(vma)
+    return "\n".join("%x-%x %s %08x %s" % (*v[0], v[1], v[2], " ".join(v[3:])) for v in joined)
 
 
 def fd_links(base):
@@ -113,19 +134,6 @@ def pipe_pairs(pids):
     return "\n".join(sorted(" ".join(g) for g in groups.values()))
 
 
-def stable_maps(text):
-    """maps without the inode numbers of memory objects that are made anew (memfd, deleted ...)."""
-    out = []
-    for line in text.splitlines():
-        parts = line.split(None, 5)
-        if len(parts) == 6 and parts[5].endswith("(deleted)"):
-            parts[3] = parts[4] = "-"
-            if not parts[5].startswith("/memfd"):
-                parts[5] = re.sub(r".*/", "", parts[5])
-        out.append(" ".join(parts))
-    return "\n".join(out)
-
-
 def snapshot(root):
     result = {}
     pids = tree(root)
@@ -141,8 +149,7 @@ def snapshot(root):
         for name in PROCESS_FILES:
             result["%d/%s" % (pid, name)] = read("%s/%s" % (base, name))
         result["%d/autogroup" % pid] = result["%d/autogroup" % pid].partition(" ")[2]
-        result["%d/maps" % pid] = stable_maps(result["%d/maps" % pid])
-        result["%d/vmflags" % pid] = vm_flags(read(base + "/smaps"))
+        result["%d/mappings" % pid] = mappings(read(base + "/smaps"))
         for name in LINKS:
             result["%d/%s" % (pid, name)] = link("%s/%s" % (base, name))
         result["%d/fd" % pid] = fd_links(base)
