@@ -57,6 +57,9 @@ static inline int32_t builder_number(const struct builder *bu, uint32_t process)
 /* Takes the birth nodes over as processes of the plan. */
 int builder_init(struct builder *bu);
 
+/* growth.c: all steps. 0, -EDOM or -EOPNOTSUPP (see planner_run), or -ENOMEM. */
+int growth_plan(struct builder *bu);
+
 /* placement.c: where everybody is born, and the scaffolds that this takes. */
 int placement_find(struct builder *bu);
 
