@@ -9,8 +9,8 @@
 #include "file/fdtable.h"
 #include "kernel/proc.h"
 #include "kind/task.h"
-#include "task/landlock.h"
 #include "task/share.h"
+#include "task/witness.h"
 #include "util/cleanup.h"
 
 enum { ASPECTS_MAX = 64 };
@@ -31,8 +31,8 @@ void collect_init(struct collect *c, struct context *ctx, struct arena *arena,
 
 void collect_deinit(struct collect *c)
 {
-	landlock_probe_free(c->landlock);
-	c->landlock = NULL;
+	witnesses_free(c->witnesses);
+	c->witnesses = NULL;
 	for (size_t i = 0; i < c->n_processes; i++)
 		close_guard(&c->processes[i].proc_fd);
 	c->n_processes = 0;

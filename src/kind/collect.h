@@ -20,9 +20,9 @@
 #include "util/context.h"
 
 struct collect_files;
-struct landlock_probe;
 struct image_writer;
 struct surroundings;
+struct witnesses;
 
 struct collect_options {
 	bool shell_job;	    /* session and terminal of the root belong to the outside */
@@ -50,6 +50,7 @@ struct collect_thread {
 	struct proc_stat stat;	   /* /proc/PID/task/TID/stat */
 	struct proc_status status; /* /proc/PID/task/TID/status */
 	pid_t landlock_witness;	   /* private to task/landlock.c */
+	int32_t witness_key;	   /* private to task/keyring.c */
 };
 
 struct collect_process {
@@ -90,7 +91,7 @@ struct collect {
 	struct collect_files
 		*files; /* open file descriptions and inodes seen so far; private to src/file */
 	const struct surroundings *surroundings; /* what we live in; see task/surroundings.h */
-	struct landlock_probe *landlock;	 /* private to task/landlock.c; owned */
+	struct witnesses *witnesses;		 /* private to task/witness.c; owned */
 	/* verify: the tasks are stubs as yet, without the program's registers and signal mask */
 	bool stubs;
 	/* verify: address range that is ours in every made puppet, to be left out; 0..0 otherwise

@@ -7,8 +7,7 @@
  * outside any domain whose user and privileges permit the thread to look. EPERM then means a domain,
  * or another security module that keeps the two apart, and the dump is refused.
  *
- * The coordinator is the witness where its own privileges allow; else a child of it is, with the
- * user and group of the thread and no capabilities.
+ * The coordinator is the witness where its own privileges allow; else a child of it is (witness.c).
  *
  * That the coordinator is outside any domain is made sure of by a task that shares its memory and
  * adds layers to its own domain: the kernel allows 16 (LANDLOCK_MAX_NUM_LAYERS).
@@ -17,23 +16,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "kernel/feature.h"
 #include "kind/task.h"
 #include "task/surroundings.h"
+#include "task/witness.h"
 #include "util/cleanup.h"
 
 /* ---- the coordinator's own domain ----------------------------------------------------------- */
@@ -65,9 +61,6 @@ int landlock_own_layers(struct context *ctx, unsigned int *ret)
 	struct layers layers = {0};
 	pid_t pid;
 
-	*ret = 0;
-	if (feature_probe(FEATURE_LANDLOCK) != 1)
-		return 0;
 	ruleset = (int)syscall(__NR_landlock_create_ruleset, &attr, sizeof(attr), 0);
 	if (ruleset < 0)
 		return err_sys(ctx, -errno, "landlock_create_ruleset()");
@@ -85,83 +78,7 @@ int landlock_own_layers(struct context *ctx, unsigned int *ret)
 	return 0;
 }
 
-/* ---- witnesses ------------------------------------------------------------------------------ */
-
-struct witness {
-	uid_t uid;
-	gid_t gid;
-	pid_t pid;
-};
-
-struct landlock_probe {
-	bool active; /* the kernel has Landlock */
-	struct witness *witnesses;
-	size_t n_witnesses;
-};
-
-/* In the child. Raw calls: glibc's change the credentials of all threads of ours. */
-static _noreturn_ void be_witness(uid_t uid, gid_t gid, int ready)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
-
-	/* Nothing of the coordinator's may live on in here. */
-	(void)dup2(ready, 0);
-	(void)syscall(SYS_close_range, 1, ~0u, 0);
-	(void)syscall(SYS_setgroups, 0, NULL); /* without privilege, they do not matter either */
-	(void)syscall(SYS_setresgid, gid, gid, gid);
-	(void)syscall(SYS_setresuid, uid, uid, uid);
-	(void)syscall(SYS_capset, &header, none);
-	(void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* a change of ids clears it */
-	(void)!write(0, "", 1); /* the coordinator takes any other end as failure */
-	(void)close(0);
-	for (;;)
-		(void)pause();
-}
-
-static int start_witness(struct context *ctx, uid_t uid, gid_t gid, pid_t *ret)
-{
-	int pipe_fds[2];
-	char byte;
-	ssize_t n;
-	pid_t pid;
-
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-		return err_sys(ctx, -errno, "pipe2()");
-	pid = fork();
-	if (pid == 0)
-		be_witness(uid, gid, pipe_fds[1]);
-	(void)close(pipe_fds[1]);
-	n = pid > 0 ? read(pipe_fds[0], &byte, 1) : 0;
-	(void)close(pipe_fds[0]);
-	if (pid < 0)
-		return err_sys(ctx, -errno, "fork()");
-	if (n != 1)
-		return err_msg(ctx, -EIO, "a process of coppice's own died at its start");
-	*ret = pid;
-	return 0;
-}
-
-void landlock_probe_free(struct landlock_probe *probe)
-{
-	if (!probe)
-		return;
-	for (size_t i = 0; i < probe->n_witnesses; i++) {
-		(void)kill(probe->witnesses[i].pid, SIGKILL); /* our own child: cannot fail */
-		(void)waitpid(probe->witnesses[i].pid, NULL, 0);
-	}
-}
-
-static struct landlock_probe *get_probe(struct collect *c)
-{
-	if (!c->landlock) {
-		c->landlock = arena_new(c->arena, struct landlock_probe);
-		if (c->landlock)
-			c->landlock->active = feature_probe(FEATURE_LANDLOCK) == 1;
-	}
-	return c->landlock;
-}
+/* ---- whom to look at ------------------------------------------------------------------------- */
 
 static uint64_t own_permitted(void)
 {
@@ -192,34 +109,17 @@ static bool may_look_at_us(const struct proc_status *status)
 
 static int find_witness(struct collect *c, const struct collect_thread *th, pid_t *ret)
 {
-	const uid_t uid = th->status.uid[0];
-	const gid_t gid = th->status.gid[0];
-	struct landlock_probe *probe = c->landlock;
-	struct witness *witness;
-	pid_t pid = -1;
+	const struct witness *witness;
 	int r;
 
 	if (may_look_at_us(&th->status)) {
 		*ret = getpid();
 		return 0;
 	}
-	for (size_t i = 0; i < probe->n_witnesses; i++)
-		if (probe->witnesses[i].uid == uid && probe->witnesses[i].gid == gid) {
-			*ret = probe->witnesses[i].pid;
-			return 0;
-		}
-	r = start_witness(c->ctx, uid, gid, &pid);
-	if (r < 0)
-		return r;
-	witness = arena_append(c->arena, &probe->witnesses, &probe->n_witnesses, sizeof(*witness));
-	if (!witness) {
-		(void)kill(pid, SIGKILL); /* our own child: cannot fail */
-		(void)waitpid(pid, NULL, 0);
-		return err_oom(c->ctx);
-	}
-	*witness = (struct witness){uid, gid, pid};
-	*ret = pid;
-	return 0;
+	r = witness_find(c, th->status.uid[0], th->status.gid[0], &witness);
+	if (r >= 0)
+		*ret = witness->pid;
+	return r;
 }
 
 /* ---- asking --------------------------------------------------------------------------------- */
@@ -227,16 +127,10 @@ static int find_witness(struct collect *c, const struct collect_thread *th, pid_
 /* Everything that can fail: the asking phase itself cannot. */
 static int collect_thread(struct collect *c, struct collect_thread *th)
 {
-	struct landlock_probe *probe = get_probe(c);
 	const struct surroundings *s;
-	int r;
+	int r = surroundings_get(c->ctx, c->arena, &c->surroundings, &s);
 
-	if (!probe)
-		return err_oom(c->ctx);
-	if (!probe->active)
-		return 0;
-	r = surroundings_get(c->ctx, c->arena, &c->surroundings, &s);
-	if (r < 0)
+	if (r < 0 || !s->landlock)
 		return r;
 	if (s->landlock_layers > 0)
 		return collect_refuse(c, "run coppice outside the Landlock domain",

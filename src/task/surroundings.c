@@ -13,6 +13,7 @@
 #include "kernel/proc.h"
 #include "kernel/scan.h"
 #include "kernel/sys.h"
+#include "task/keyring.h"
 #include "task/landlock.h"
 #include "util/arena.h"
 #include "util/cleanup.h"
@@ -81,8 +82,11 @@ static int read_all(struct context *ctx, struct arena *arena, struct surrounding
 		return err_sys(ctx, r, "reading coppice's own namespaces, cgroups and labels");
 	read_slice(s);
 	s->util_clamp = feature_probe(FEATURE_UTIL_CLAMP) == 1;
+	s->landlock = feature_probe(FEATURE_LANDLOCK) == 1;
 	r = read_online(ctx, s);
-	return r < 0 ? r : landlock_own_layers(ctx, &s->landlock_layers);
+	if (r >= 0 && s->landlock)
+		r = landlock_own_layers(ctx, &s->landlock_layers);
+	return r < 0 ? r : keyring_own_session(ctx, &s->session_keyring);
 }
 
 int surroundings_get(struct context *ctx, struct arena *arena, const struct surroundings **cache,

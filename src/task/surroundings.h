@@ -41,6 +41,8 @@ struct surroundings {
 	struct cgroup_place *cgroups;
 	size_t n_cgroups;
 	char **labels;		      /* see label.c; NULL-terminated */
+	int32_t session_keyring;      /* that the coordinator has; 0: its user's default one */
+	bool landlock;		      /* the kernel has it */
 	unsigned int landlock_layers; /* of the domain that the coordinator is in; 0: none */
 };
 

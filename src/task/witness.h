@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Witnesses: processes of our own that threads of the tree are compared with, where the kernel tells
+ * what confines a thread only by what it may do to others (Landlock domains, session keyrings).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "kind/collect.h"
+
+struct witness {
+	uid_t uid;
+	gid_t gid;
+	pid_t pid; /* has that user and group as all its ids, and no capabilities */
+	/* A keyring that only those can search whose session keyring is the user's default one; 0:
+	 * this kernel has no keys, negative: -errno of the attempt to make it. */
+	int32_t key;
+	int socket; /* it ends when this is closed; owned */
+};
+
+/* The witness with that user and group; kept in collect.witnesses. 0 or -errno with a chain. */
+int witness_find(struct collect *c, uid_t uid, gid_t gid, const struct witness **ret);
+
+/* The key of the witness with that user; our own user needs none, but a key of ours. */
+int witness_key_of(struct collect *c, uid_t uid, gid_t gid, int32_t *ret);
+
+/* Ends them. NULL is fine. */
+void witnesses_free(struct witnesses *witnesses);
+
+/*
+ * Makes a keyring as above for the caller's own user: its number, 0, or -errno. It has to be taken
+ * back, but goes away by itself after some minutes.
+ */
+int32_t witness_key_make(void);
+void witness_key_drop(int32_t key);
