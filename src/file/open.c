@@ -8,11 +8,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { SETTABLE = O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME };
-
 uint32_t open_time_flags(uint32_t file_flags)
 {
-	return file_flags & ~(uint32_t)SETTABLE;
+	return file_flags & ~O_SETTABLE;
 }
 
 /* O_PATH goes with few others. */
@@ -55,5 +53,5 @@ int open_set_flags(int fd, uint32_t file_flags)
 		return -errno;
 	if ((uint32_t)flags == file_flags)
 		return 0;
-	return fcntl(fd, F_SETFL, (int)(file_flags & SETTABLE)) < 0 ? -errno : 0;
+	return fcntl(fd, F_SETFL, (int)(file_flags & O_SETTABLE)) < 0 ? -errno : 0;
 }

@@ -6,12 +6,13 @@
  */
 #pragma once
 
+#include <fcntl.h>
 #include <stdint.h>
 
-/*
- * The flags of struct File that open() has to be given, as opposed to those that F_SETFL sets
- * later: everything but O_APPEND, O_NONBLOCK, O_ASYNC, O_DIRECT and O_NOATIME.
- */
+/* What F_SETFL can set (fs/fcntl.c, SETFL_MASK and FASYNC). */
+#define O_SETTABLE ((uint32_t)(O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME))
+
+/* The flags of struct File that open() has to be given: all others. */
 uint32_t open_time_flags(uint32_t file_flags);
 
 /*

@@ -5,6 +5,9 @@
  * dumped as "the terminal", and at restore opened again on the terminal coppice runs in. Any other
  * terminal is refused: who holds its other side is outside.
  *
+ * Of the flags only access mode and what F_SETFL sets are kept: the rest tells how the terminal
+ * emulator opened it.
+ *
  * The settings (termios) are set again, as a shell does that continues a job. Size, line
  * discipline and typed-ahead input belong to the terminal that is there now.
  */
@@ -80,6 +83,7 @@ static int collect(struct collect *c, const struct file_probe *probe, Coppice__F
 	if (device != c->processes[0].stat.tty_nr)
 		return refuse(c, probe, "close it before the dump",
 			      "is not the controlling terminal of the tree's session");
+	file->flags &= O_ACCMODE | O_SETTABLE;
 	tty->controlling = probe->st.st_rdev == makedev(TTYAUX_MAJOR, 0);
 	return set_termios(c, probe, tty);
 }

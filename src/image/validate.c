@@ -60,7 +60,6 @@ static const struct reference references[] = {
 	OPTIONAL(process, "fd_table", "fd_tables"),
 	OPTIONAL(process, "fs", "fss"),
 	OPTIONAL(process, "sighand", "sighands"),
-	OPTIONAL(process, "tty", "files"),
 	OPTIONAL(thread, "seccomp_filter", "seccomp_filters"),
 	OPTIONAL(seccomp_filter, "parent", "seccomp_filters"),
 	REQUIRED(fd, "file", "files"),
