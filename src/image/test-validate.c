@@ -93,7 +93,6 @@ static void test_processes(void **state)
 	EXPECT(f, p->n_itimers, 2, "processes[0].itimers: 2");
 	EXPECT(f, p->exit_signal, 65, "processes[0].exit_signal: 65 is no signal");
 	EXPECT(f, p->pending[0]->raw.len, 127, "processes[0].pending[0].raw: 127 bytes");
-	EXPECT(f, p->tty, 3, "processes[0].tty: 3 is none of the 2 files");
 	EXPECT(f, t->tid[0], 7, "processes[0].threads[0].tid: not the leader");
 	EXPECT(f, t->regs.len, 0, "processes[0].threads[0].regs: missing");
 	EXPECT(f, t->xstate.len, 1 << 20, "processes[0].threads[0].xstate: 1048576 long");
