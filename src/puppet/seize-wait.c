@@ -7,11 +7,13 @@
  * us: so it is let run, for a bounded time, and stopped again when the parent has come.
  */
 #include <errno.h>
+#include <linux/kcmp.h>
 #include <stdio.h>
 #include <sys/ptrace.h>
 #include <time.h>
 
 #include "kernel/proc.h"
+#include "kernel/sys.h"
 #include "puppet/attach.h"
 #include "puppet/seize.h"
 #include "puppet/trace.h"
@@ -20,7 +22,7 @@
 #include "util/macro.h"
 
 /* When a task that does not stop is looked at, and when it is given up, milliseconds. */
-enum { LOOK_MS = 20, GIVE_UP_MS = 5000 };
+enum { LOOK_MS = 20, GIVE_UP_MS = 3000 };
 
 static int64_t now_ms(void)
 {
@@ -146,18 +148,38 @@ static int help_vfork(struct seizure *s, struct puppet *p, int64_t deadline)
 	return r;
 }
 
+/* A child that uses the same memory: what a parent in vfork waits for. 0: there is none. */
+static pid_t vfork_child(struct seizure *s, const struct puppet *p)
+{
+	_cleanup_close_ int fd = -EBADF;
+	pid_t *children;
+	size_t n = 0;
+
+	if (proc_open(p->tgid, &fd) < 0 ||
+	    proc_read_task_children(fd, p->tid, &s->scratch, &children, &n) < 0)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if (sys_kcmp(p->tid, children[i], KCMP_VM, 0, 0) == 0)
+			return children[i];
+	return 0;
+}
+
 static int refuse_stuck(struct seizure *s, struct puppet *p)
 {
 	char comm[PROC_COMM_MAX];
 	char state = state_of(p, comm, sizeof(comm));
-	bool parent = false;
+	pid_t child = vfork_child(s, p);
 	int r;
 
-	for (size_t i = 0; i < s->n_processes; i++)
-		parent |= s->processes[i].ppid == p->tgid;
-	r = err_msg(s->ctx, -ETIMEDOUT, "task %d (%s) of process %d does not stop (state %c%s)",
-		    p->tid, comm, p->tgid, state,
-		    parent ? "; perhaps a vfork whose child has neither exec'ed nor exited" : "");
+	if (child != 0) {
+		r = err_msg(s->ctx, -ETIMEDOUT,
+			    "task %d (%s) of process %d waits in vfork until its child %d execs or "
+			    "exits",
+			    p->tid, comm, p->tgid, child);
+		return err_hint(s->ctx, r, "try again when it has");
+	}
+	r = err_msg(s->ctx, -ETIMEDOUT, "task %d (%s) of process %d does not stop (state %c)",
+		    p->tid, comm, p->tgid, state);
 	return err_hint(s->ctx, r, "try again later; /proc/%d/task/%d/stack says where it waits",
 			p->tgid, p->tid);
 }
@@ -178,6 +200,9 @@ int seizure_await(struct seizure *s)
 		trace_doze(1);
 		if (now_ms() < start + LOOK_MS)
 			continue;
+		r = seizure_take_announced(s);
+		if (r < 0)
+			return r;
 		switch (state_of(first, comm, sizeof(comm))) {
 		case 'D':
 			r = help_vfork(s, first, deadline);

@@ -214,7 +214,7 @@ static int scan_process(struct seizure *s, size_t index)
 }
 
 /* Tasks that the kernel attached for us: their stops are ours to wait for. */
-static int take_announced(struct seizure *s)
+int seizure_take_announced(struct seizure *s)
 {
 	while (s->n_announced > 0) {
 		pid_t tid = s->announced[--s->n_announced];
@@ -231,8 +231,10 @@ static int take_announced(struct seizure *s)
 		if (r < 0)
 			return err_sys(s->ctx, r, "/proc/%d/status", tid);
 		r = add_process(s, status.tgid, &process);
-		if (r == 0)
-			r = add_task(s, process, tid);
+		if (r < 0)
+			return r;
+		process->ppid = status.ppid;
+		r = add_task(s, process, tid);
 		if (r < 0)
 			return r;
 	}
@@ -247,7 +249,7 @@ static int scan_all(struct seizure *s)
 
 	while (again && r == 0) {
 		again = false;
-		r = take_announced(s);
+		r = seizure_take_announced(s);
 		for (size_t i = 0; i < s->n_processes && r == 0; i++) {
 			if (s->processes[i].scanned)
 				continue;

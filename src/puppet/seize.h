@@ -34,5 +34,7 @@ struct seizure {
 struct seized *seizure_find(struct seizure *s, pid_t pid);
 /* Waits until each task that was attached is stopped; helps vfork parents along. */
 int seizure_await(struct seizure *s);
-/* Records a child of a seized task. */
+/* Records a child of a seized task, which the kernel has attached. */
 int seizure_announce(struct seizure *s, pid_t child);
+/* Takes those on. */
+int seizure_take_announced(struct seizure *s);
