@@ -2,6 +2,8 @@
 #include "tree/planner.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <string.h>
 
 #include "tree/builder.h"
 #include "tree/replay.h"
@@ -14,6 +16,48 @@ static enum plan_root_session root_session(const struct tree *tree)
 			return tree->shell_job ? PLAN_ROOT_SESSION_INHERITED
 					       : PLAN_ROOT_SESSION_NEW;
 	return PLAN_ROOT_SESSION_ANY;
+}
+
+/* @tree with no shared tables, and as if everybody had been adopted. */
+static struct tree *without_tables(struct arena *scratch, const struct tree *tree)
+{
+	struct tree *plain = arena_memdup(scratch, tree, sizeof(*tree));
+
+	if (!plain)
+		return NULL;
+	plain->processes = arena_memdup(scratch, tree->processes,
+					tree->n_processes * sizeof(*tree->processes));
+	for (size_t i = 0; plain->processes && i < tree->n_processes; i++) {
+		memset(plain->processes[i].table, 0, sizeof(plain->processes[i].table));
+		plain->processes[i].exit_signal = SIGCHLD;
+	}
+	return plain->processes ? plain : NULL;
+}
+
+/*
+ * Tables are left, and exit signals reset, by exec and unshare(), too, which no plan makes use of. So
+ * what cannot be for their sake is not called impossible.
+ */
+static int explain_refusal(struct context *ctx, struct arena *scratch, const struct tree *tree,
+			   uint64_t limit)
+{
+	struct tree *plain = without_tables(scratch, tree);
+	char cause[ERR_TEXT];
+	struct context quiet = {0};
+	struct birth birth;
+
+	if (!plain)
+		return err_oom(ctx);
+	if (birth_init(&birth, &quiet, scratch, plain) < 0)
+		return err_oom(ctx);
+	birth.limit = limit;
+	if (birth_solve(&birth, &quiet) == -EDOM)
+		return -EDOM;
+	memcpy(cause, ctx->err.frame[0], sizeof(cause));
+	return err_msg(
+		ctx, -EOPNOTSUPP,
+		"%.380s; but for an exec or unshare() on the way, which is not supported yet",
+		cause);
 }
 
 /* Everything but the plan itself lives in @scratch. */
@@ -35,6 +79,8 @@ static int find_plan(struct context *ctx, struct arena *arena, struct arena *scr
 		return r;
 	birth.limit = limit;
 	r = birth_solve(&birth, ctx);
+	if (r == -EDOM)
+		r = explain_refusal(ctx, scratch, tree, limit);
 	if (r < 0)
 		return r;
 	plan->effort = birth.effort;

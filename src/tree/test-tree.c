@@ -352,6 +352,50 @@ static void test_shared_by_siblings(void **state)
 	assert_int_equal(f->plan->n_processes, 4);
 }
 
+/* Sharers on both sides of one that must have shared, and has left the table since. */
+static void test_left_table(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(
+		plan_text(f, TREE(1, INIT NEXT(2, 1, 1, 1, ", \"vm\": 5") NEXT(3, 2, 1, 1, "")
+					     NEXT(4, 3, 1, 1, ", \"vm\": 5"))),
+		-EOPNOTSUPP);
+	assert_true(error_says(f, "exec or unshare()"));
+}
+
+static int no_memory(void *data)
+{
+	(void)data;
+	return -ENOMEM;
+}
+
+/* Each allocation fails once: no crash, no leak, and an error that says so. */
+static void test_no_memory(void **state)
+{
+	static const char text[] = TREE(
+		1, INIT NEXT(2, 1, 2, 2, ", \"tty\": 4, \"tty_pgrp\": 8, \"vm\": 3")
+			   NEXT(3, 1, 3, 3, ", \"vm\": 3") NEXT(4, 2, 3, 3, "") NEXT(5, 3, 2, 6, "")
+				   NEXT(6, 1, 2, 5, ", \"exit_signal\": 9")
+					   NEXT(7, 1, 9, 7, ", \"zombie\": true"));
+	int r = -ENOMEM;
+
+	(void)state;
+	for (uint64_t at = 1; r < 0; at++) {
+		struct context ctx = {.fault = {.at = at, .strike = no_memory}};
+		struct arena arena;
+		struct tree *tree;
+		struct plan *plan;
+
+		arena_init(&arena, &ctx);
+		r = tree_from_json(&ctx, &arena, text, sizeof(text) - 1, &tree);
+		if (r == 0)
+			r = planner_run_checked(&ctx, &arena, tree, &plan);
+		assert_true(r == 0 || r == -ENOMEM);
+		arena_deinit(&arena);
+	}
+}
+
 /* ---- printing */
 
 static void test_json(void **state)
@@ -409,6 +453,8 @@ int main(void)
 		TEST(test_terminals),
 		TEST(test_shell_job),
 		TEST(test_shared_by_siblings),
+		TEST(test_left_table),
+		TEST(test_no_memory),
 		TEST(test_json),
 		TEST(test_text),
 	};
