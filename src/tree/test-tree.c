@@ -376,8 +376,8 @@ static void test_no_memory(void **state)
 	static const char text[] = TREE(
 		1, INIT NEXT(2, 1, 2, 2, ", \"tty\": 4, \"tty_pgrp\": 8, \"vm\": 3")
 			   NEXT(3, 1, 3, 3, ", \"vm\": 3") NEXT(4, 2, 3, 3, "") NEXT(5, 3, 2, 6, "")
-				   NEXT(6, 1, 2, 5, ", \"exit_signal\": 9")
-					   NEXT(7, 1, 9, 7, ", \"zombie\": true"));
+				   NEXT(6, 1, 2, 5, "") NEXT(7, 1, 9, 7, ", \"zombie\": true")
+					   NEXT(10, 1, 1, 1, ", \"exit_signal\": 9"));
 	int r = -ENOMEM;
 
 	(void)state;
