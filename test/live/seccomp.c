@@ -61,9 +61,9 @@ static int make_chain(void)
 
 static int take_hostile(void)
 {
-	static const long calls[] = {SYS_mmap,	   SYS_munmap,	  SYS_prctl,   SYS_close,
-				     SYS_recvfrom, SYS_recvmsg,	  SYS_sendmsg, SYS_sigaltstack,
-				     SYS_pwrite64, SYS_socketpair};
+	static const long calls[] = {SYS_mmap,	      SYS_munmap,   SYS_prctl,
+				     SYS_recvfrom,    SYS_recvmsg,  SYS_sendmsg,
+				     SYS_sigaltstack, SYS_pwrite64, SYS_socketpair};
 
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
 		if (forbid(calls[i], 99, 0))
