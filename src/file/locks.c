@@ -87,11 +87,6 @@ int locks_collect(struct collect *c, struct collect_process *p, int number,
 
 /* ---- rebuild -------------------------------------------------------------------------------- */
 
-static const char *kind_name(const Coppice__FileLock *lock)
-{
-	return lock->kind == POSIX ? "POSIX" : lock->kind == OFD ? "OFD" : "flock";
-}
-
 static void ask(struct call_table *t, const Coppice__FileLock *lock)
 {
 	struct flock flock = {
@@ -106,7 +101,8 @@ static void ask(struct call_table *t, const Coppice__FileLock *lock)
 		index = call_add(t, "flock()", SYS_flock, CALL_IMM(lock->fd_number),
 				 CALL_IMM((lock->write ? LOCK_EX : LOCK_SH) | LOCK_NB));
 	else
-		index = call_add(t, "fcntl(F_SETLK)", SYS_fcntl, CALL_IMM(lock->fd_number),
+		index = call_add(t, lock->kind == OFD ? "fcntl(F_OFD_SETLK)" : "fcntl(F_SETLK)",
+				 SYS_fcntl, CALL_IMM(lock->fd_number),
 				 CALL_IMM(lock->kind == OFD ? F_OFD_SETLK : F_SETLK),
 				 CALL_DATA(call_space(t, &flock, sizeof(flock))));
 	call_expect_any(t, index);
@@ -143,18 +139,27 @@ static pid_t find_holder(const Coppice__FileLock *lock, int fd)
 	return 0;
 }
 
-static int lock_failed(struct rebuild *r, const Coppice__FileLock *lock, int error)
+/* Frames for "fcntl(F_SETLK): EAGAIN": which lock, and who holds it. */
+static int lock_failed(struct rebuild *r, const Coppice__FileLock *lock, const char *what,
+		       int error)
 {
-	const struct rebuild_process *p = &r->processes[lock->process - 1];
 	pid_t holder = find_holder(lock, r->files[lock->file - 1].fd);
+	_cleanup_close_ int proc_fd = -EBADF;
+	struct proc_stat stat;
 
-	(void)err_sys(r->ctx, error, "%s lock on bytes %ld to %ld", kind_name(lock), lock->start,
-		      lock->length ? lock->start + lock->length - 1 : INT64_MAX);
-	if (error == -EAGAIN || error == -EACCES)
-		(void)err_while(r->ctx, error, "taking a lock again that is now held by %s %d",
-				holder > 0 ? "process" : "somebody else:", holder);
-	return err_while(r->ctx, error, "restoring the locks of fd %u of process %d (%s)",
-			 lock->fd_number, p->msg->pid[0], p->threads[0].msg->comm);
+	if (lock->kind == FLOCK)
+		(void)err_sys(r->ctx, error, "%s", what);
+	else
+		(void)err_sys(r->ctx, error, "%s, from byte %ld, %ld bytes (0: all)", what,
+			      lock->start, lock->length);
+	if (error != -EAGAIN && error != -EACCES)
+		return error;
+	if (holder <= 0)
+		return err_while(r->ctx, error, "taking a lock that somebody else holds now");
+	if (proc_open(holder, &proc_fd) < 0 || proc_read_stat(proc_fd, &stat) < 0)
+		return err_while(r->ctx, error, "taking a lock that process %d holds now", holder);
+	return err_while(r->ctx, error, "taking a lock that process %d (%s) holds now", holder,
+			 stat.comm);
 }
 
 /* All locks of one process stand together in the image; they are taken in one table. */
@@ -178,8 +183,11 @@ static int rebuild_some(struct rebuild *r, size_t first, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		int64_t got = call_result(&t, (uint32_t)i + 1);
 
-		if (got < 0)
-			return lock_failed(r, locks[i], (int)got);
+		if (got >= 0)
+			continue;
+		result = lock_failed(r, locks[i], t.calls[i + 1].what, (int)got);
+		return err_while(r->ctx, result, "restoring the locks of fd %u of process %d (%s)",
+				 locks[i]->fd_number, p->msg->pid[0], p->threads[0].msg->comm);
 	}
 	return 0;
 }
