@@ -115,7 +115,9 @@ static int stage_dress(struct restore *s)
 
 static int stage_verify(struct restore *s)
 {
-	return s->opt->verify ? verify_collect(&s->rebuild, &s->verify) : 0;
+	int r = s->opt->verify ? verify_collect(&s->rebuild, &s->verify) : 0;
+
+	return r >= 0 && s->verify ? verify_compare(s->verify) : r;
 }
 
 /* Every task gets its own registers; then the last look, then nothing can be called back. */
@@ -126,7 +128,7 @@ static int stage_resume(struct restore *s)
 	if (r >= 0)
 		r = become_all(&s->rebuild);
 	if (r >= 0 && s->verify)
-		r = verify_compare(s->verify);
+		r = verify_compare_registers(s->verify);
 	if (r >= 0)
 		r = cancel_point(s->ctx);
 	return r < 0 ? r : grown_let_go(s->grown, s->opt->leave_stopped);

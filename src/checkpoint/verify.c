@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "checkpoint/collect.h"
 #include "image/diff.h"
@@ -47,9 +48,9 @@ static const struct {
 	{"processes[].threads[].dispatch.*", "set when the thread has made its last call for us"},
 	{"processes[].posix_timers[].value_ns", "armed after verification"},
 	{"processes[].posix_timers[].interval_ns", "armed after verification"},
-	{"processes[].no_exec_since_fork",
-	 "only execve clears PF_FORKNOEXEC, and a stub that is forked does not exec; setpgid of the "
-	 "process by its parent is all that asks for it"},
+	{"processes[].no_exec_since_fork", "only execve clears PF_FORKNOEXEC, and a stub that is "
+					   "forked does not exec; setpgid of the "
+					   "process by its parent is all that asks for it"},
 	{"processes[].posix_timers[].overrun", "the kernel lets nobody set it"},
 };
 
@@ -57,6 +58,7 @@ struct comparison {
 	const Coppice__Checkpoint *image;
 	int (*found)(void *data, const struct difference *d);
 	void *data;
+	bool stubs; /* what is compared with are stubs */
 };
 
 /* A deleted file whose name somebody else has now, or whose directory is gone, gets another. */
@@ -70,10 +72,20 @@ static bool is_deleted_name(const Coppice__Checkpoint *image, const struct walk_
 	       COPPICE__INODE_STORAGE__INODE_STORAGE_DELETED;
 }
 
+/* What a stub has none of yet. */
+static bool is_register(const struct walk_path *path)
+{
+	return walk_path_matches(path, "processes[].threads[].regs") ||
+	       walk_path_matches(path, "processes[].threads[].xstate") ||
+	       walk_path_matches(path, "processes[].threads[].sigmask");
+}
+
 static bool may_differ(void *data, const struct difference *d)
 {
 	const struct comparison *comparison = data;
 
+	if (comparison->stubs && is_register(d->path))
+		return true;
 	for (size_t i = 0; i < ARRAY_SIZE(unpreservable); i++)
 		if (walk_path_matches(d->path, unpreservable[i].path))
 			return true;
@@ -183,7 +195,52 @@ int verify_collect(struct rebuild *r, struct verify **ret_verify)
 	return 0;
 }
 
-static int collect_registers(struct verify *v)
+/* The error that the differences found so far amount to, or 0. */
+static int verdict(struct verify *v)
+{
+	struct rebuild *r = v->rebuild;
+
+	if (v->n_differences == 0)
+		return 0;
+	(void)err_msg(r->ctx, -EUCLEAN, "%s", v->first);
+	(void)err_while(
+		r->ctx, -EUCLEAN,
+		"comparing the restored tree with the image: %zu difference%s (image != restored)",
+		v->n_differences, v->n_differences > 1 ? "s" : "");
+	return err_hint(r->ctx, -EUCLEAN, "-v lists every difference");
+}
+
+int verify_compare(struct verify *v)
+{
+	struct rebuild *r = v->rebuild;
+	struct comparison comparison = {.image = r->cp, .found = note, .data = v, .stubs = true};
+	const struct diff diff = {.ignore = may_differ, .found = pass_on, .data = &comparison};
+	int rc = message_diff(r->ctx, &diff, &r->cp->base, &v->collect.cp->base);
+
+	return rc < 0 ? rc : verdict(v);
+}
+
+static bool same_bytes(const ProtobufCBinaryData *a, const ProtobufCBinaryData *b)
+{
+	return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
+}
+
+static void compare_thread(struct verify *v, const Coppice__Thread *image,
+			   const Coppice__Thread *restored)
+{
+	const char *what = !same_bytes(&image->regs, &restored->regs)	    ? "regs"
+			   : !same_bytes(&image->xstate, &restored->xstate) ? "xstate"
+			   : image->sigmask != restored->sigmask	    ? "sigmask"
+									    : NULL;
+	char text[64];
+
+	if (!what)
+		return;
+	(void)snprintf(text, sizeof(text), "thread %d: %s", image->tid[0], what);
+	note_text(v, text);
+}
+
+int verify_compare_registers(struct verify *v)
 {
 	struct collect *c = &v->collect;
 
@@ -197,25 +254,7 @@ static int collect_registers(struct verify *v)
 			if (rc < 0)
 				return err_while(c->ctx, rc, "reading the registers of thread %d",
 						 th->tid);
+			compare_thread(v, v->rebuild->cp->processes[i]->threads[k], th->msg);
 		}
-	return 0;
-}
-
-int verify_compare(struct verify *v)
-{
-	struct rebuild *r = v->rebuild;
-	int rc = collect_registers(v);
-
-	if (rc >= 0)
-		rc = verify_diff(r->ctx, r->cp, v->collect.cp, note, v);
-	if (rc < 0)
-		return rc;
-	if (v->n_differences == 0)
-		return 0;
-	(void)err_msg(r->ctx, -EUCLEAN, "%s", v->first);
-	(void)err_while(
-		r->ctx, -EUCLEAN,
-		"comparing the restored tree with the image: %zu difference%s (image != restored)",
-		v->n_differences, v->n_differences > 1 ? "s" : "");
-	return err_hint(r->ctx, -EUCLEAN, "-v lists every difference");
+	return verdict(v);
 }

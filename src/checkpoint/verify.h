@@ -5,13 +5,16 @@
 #include "kind/rebuild.h"
 
 /*
- * Two halves. The first collects everything that needs the stubs' interpreter; the second, after
- * every task has its own registers (puppet_become), adds those and compares. -EUCLEAN: the restored tree is not what
- * the image says; the chain names the first difference with its field path, the log has all.
+ * In three steps, as nothing may take long between the arming of timers and the moment that the
+ * tree is let go: reading everything that stubs have, by their interpreter; comparing it; and, when
+ * every task has its own registers (puppet_become), reading and comparing these. -EUCLEAN: the
+ * restored tree is not what the image says; the chain names the first difference with its field
+ * path, the log has all.
  */
 struct verify;
 int verify_collect(struct rebuild *r, struct verify **ret_verify);
 int verify_compare(struct verify *v);
+int verify_compare_registers(struct verify *v);
 void verify_free(struct verify *v);
 
 /*
