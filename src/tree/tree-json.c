@@ -292,7 +292,9 @@ static int parse(struct context *ctx, const char *text, size_t len, struct json_
 	if (r == 0) {
 		*ret = json_tokener_parse_ex(tokener, text, (int)len);
 		e = json_tokener_get_error(tokener);
-		if (e != json_tokener_success)
+		if (e == json_tokener_continue)
+			r = err_msg(ctx, -EBADMSG, "no JSON: it ends too early");
+		else if (e != json_tokener_success)
 			r = err_msg(ctx, -EBADMSG, "no JSON at byte %zu: %s",
 				    json_tokener_get_parse_end(tokener),
 				    json_tokener_error_desc(e));
