@@ -171,79 +171,19 @@ static int collect(struct collect *c, struct collect_process *p)
 	return r;
 }
 
-/* ---- finding a group's directory ------------------------------------------------------------ */
-
-/* Is @controllers ("cpu,cpuacct", "name=x") among the comma-separated options? */
-static bool has_options(const char *options, const char *controllers)
-{
-	while (*controllers != '\0') {
-		size_t len = strcspn(controllers, ",");
-		const char *at = options;
-
-		while (*at != '\0' &&
-		       (strcspn(at, ",") != len || strncmp(at, controllers, len) != 0)) {
-			at += strcspn(at, ",");
-			at += *at == ',';
-		}
-		if (*at == '\0')
-			return false;
-		controllers += len;
-		controllers += *controllers == ',';
-	}
-	return true;
-}
-
-static bool is_hierarchy(const struct proc_mount *mount, const char *hierarchy)
-{
-	if (hierarchy[0] == '\0')
-		return strcmp(mount->type, "cgroup2") == 0;
-	return strcmp(mount->type, "cgroup") == 0 && has_options(mount->super_options, hierarchy);
-}
-
-/* What of @path lies below @root, or NULL. */
-static const char *below(const char *path, const char *root)
-{
-	size_t len = strcmp(root, "/") == 0 ? 0 : strlen(root);
-
-	if (strncmp(path, root, len) != 0 || (path[len] != '/' && path[len] != '\0'))
-		return NULL;
-	return path + len;
-}
-
-/* The file to write PIDs to, from the arena; NULL if no mount shows that group. */
-static int procs_path(struct rebuild *r, const Coppice__CgroupPlace *place, char **ret)
-{
-	_cleanup_close_ int self = -EBADF;
-	struct proc_mount *mounts;
-	size_t n;
-	int rc = proc_open(getpid(), &self);
-
-	if (rc >= 0)
-		rc = proc_read_mounts(self, r->arena, &mounts, &n);
-	if (rc < 0)
-		return err_sys(r->ctx, rc, "reading /proc/self/mountinfo");
-	*ret = NULL;
-	for (size_t i = 0; i < n; i++) {
-		const char *rest = is_hierarchy(&mounts[i], place->hierarchy)
-					   ? below(place->path, mounts[i].root)
-					   : NULL;
-
-		if (!rest)
-			continue;
-		*ret = arena_printf(r->arena, "%s%s/cgroup.procs", mounts[i].point, rest);
-		return *ret ? 0 : err_oom(r->ctx);
-	}
-	return 0;
-}
-
 /* ---- restore -------------------------------------------------------------------------------- */
+
+static bool same_place(const Coppice__CgroupPlace *a, const Coppice__CgroupPlace *b)
+{
+	return strcmp(a->hierarchy, b->hierarchy) == 0 && strcmp(a->path, b->path) == 0;
+}
 
 static int check_place(struct rebuild *r, const struct rebuild_process *p,
 		       const Coppice__CgroupPlace *place)
 {
 	const char *kind = hierarchy_name(place->hierarchy);
 	char *path;
-	int rc = procs_path(r, place, &path);
+	int rc = cgroup_procs_path(r, place, &path);
 
 	if (rc < 0)
 		return rc;
@@ -259,42 +199,96 @@ static int check_place(struct rebuild *r, const struct rebuild_process *p,
 	return 0;
 }
 
+/* Has another process before this one been checked for the same group? Mostly the previous one. */
+static bool was_checked(const struct rebuild *r, const struct rebuild_process *p,
+			const Coppice__CgroupPlace *place)
+{
+	const Coppice__Process *before = p > r->processes ? p[-1].msg : NULL;
+
+	for (size_t i = 0; before && i < before->n_cgroups; i++)
+		if (same_place(before->cgroups[i], place))
+			return true;
+	return false;
+}
+
 static int check(struct rebuild *r, const struct rebuild_process *p)
 {
 	int rc = 0;
 
 	for (size_t i = 0; i < p->msg->n_cgroups && rc >= 0; i++)
-		rc = check_place(r, p, p->msg->cgroups[i]);
+		if (!was_checked(r, p, p->msg->cgroups[i]))
+			rc = check_place(r, p, p->msg->cgroups[i]);
 	return rc;
 }
 
-static int join(struct rebuild *r, const struct rebuild_process *p,
-		const Coppice__CgroupPlace *place)
-{
-	_cleanup_close_ int fd = -EBADF;
-	char text[16];
-	char *path;
-	int rc = procs_path(r, place, &path);
+/* The groups that processes were put into so far, each with its cgroup.procs. */
+struct joined_group {
+	const Coppice__CgroupPlace *place;
+	int fd; /* owned */
+};
 
+struct joined {
+	struct joined_group *list;
+	size_t n;
+};
+
+static void joined_deinit(struct joined *joined)
+{
+	for (size_t i = 0; i < joined->n; i++)
+		close_guard(&joined->list[i].fd);
+}
+
+static int open_place(struct rebuild *r, struct joined *joined, const Coppice__CgroupPlace *place,
+		      int *ret_fd)
+{
+	struct joined_group *group;
+	char *path;
+	int rc;
+
+	for (size_t i = 0; i < joined->n; i++)
+		if (same_place(joined->list[i].place, place)) {
+			*ret_fd = joined->list[i].fd;
+			return 0;
+		}
+	rc = cgroup_procs_path(r, place, &path);
 	if (rc < 0)
 		return rc;
 	if (!path)
 		return err_msg(r->ctx, -ENOENT, "no mount shows the control group %s", place->path);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
+	group = arena_append(r->arena, &joined->list, &joined->n, sizeof(*group));
+	if (!group)
+		return err_oom(r->ctx);
+	*group = (struct joined_group){place, open(path, O_WRONLY | O_CLOEXEC)};
+	if (group->fd < 0)
 		return err_sys(r->ctx, -errno, "open(%s)", path);
+	*ret_fd = group->fd;
+	return 0;
+}
+
+static int join(struct rebuild *r, struct joined *joined, const struct rebuild_process *p,
+		const Coppice__CgroupPlace *place)
+{
+	char text[16];
+	int fd = -EBADF;
+	int rc = open_place(r, joined, place, &fd);
+
+	if (rc < 0)
+		return rc;
 	(void)snprintf(text, sizeof(text), "%d", p->puppet->tgid);
 	rc = io_write_all(fd, text, strlen(text));
-	return rc < 0 ? err_sys(r->ctx, rc, "writing %s to %s", text, path) : 0;
+	return rc < 0 ? err_sys(r->ctx, rc, "writing %s to cgroup.procs of %s", text, place->path)
+		      : 0;
 }
 
 int cgroup_join(struct rebuild *r)
 {
+	_cleanup_(joined_deinit) struct joined joined = {0};
+
 	for (size_t i = 0; i < r->n_processes; i++) {
 		const struct rebuild_process *p = &r->processes[i];
 
 		for (size_t k = 0; k < p->msg->n_cgroups; k++) {
-			int rc = join(r, p, p->msg->cgroups[k]);
+			int rc = join(r, &joined, p, p->msg->cgroups[k]);
 
 			if (rc < 0)
 				return err_while(r->ctx, rc, "putting %s into its control group",

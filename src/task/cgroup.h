@@ -9,3 +9,9 @@
  * it, and stays there.
  */
 int cgroup_join(struct rebuild *r);
+
+/*
+ * The file that moves a process into the group when its PID is written to it, from the arena; NULL
+ * if no mount of ours shows that group. 0 or -errno with a chain.
+ */
+int cgroup_procs_path(struct rebuild *r, const Coppice__CgroupPlace *place, char **ret);
