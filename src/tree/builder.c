@@ -78,7 +78,7 @@ static int reserve(struct builder *bu, int32_t number)
 {
 	if (number == 0 || idmap_get(&bu->numbers, 0, number) != IDMAP_NONE)
 		return 0;
-	return idmap_set(&bu->numbers, 0, number, PLAN_NONE - 1);
+	return idmap_set(&bu->numbers, 0, number, BUILDER_RESERVED);
 }
 
 static int reserve_numbers(struct builder *bu)

@@ -10,6 +10,9 @@
 #include "tree/plan.h"
 #include "tree/tree.h"
 
+/* In builder.numbers: needed by a session or group whose leader has no process in the plan yet. */
+#define BUILDER_RESERVED (PLAN_NONE - 1)
+
 /* How a process comes to its place; by plan index. Birth nodes come first, in their order. */
 struct placement {
 	uint32_t forker; /* who clones it */

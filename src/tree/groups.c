@@ -141,7 +141,7 @@ static int found(struct groups *g, struct group *group)
 			return number_has_passed(g, group->number, group->member);
 		group->founder = holder;
 		group->leaves = p->pgid[0] != p->pid[0];
-	} else if (holder < PLAN_NONE - 1) {
+	} else if (holder < BUILDER_RESERVED) {
 		return number_has_passed(g, group->number, group->member);
 	} else if (fork_scaffold(g, group->member, PLAN_ROLE_LEADER, group->number, group->number,
 				 &group->founder) < 0) {
