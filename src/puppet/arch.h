@@ -32,6 +32,9 @@ int arch_set_xstate(struct context *ctx, pid_t tid, const void *buf, size_t len)
 uint64_t arch_ip(const struct arch_regs *regs);
 void arch_set_ip(struct arch_regs *regs, uint64_t ip);
 uint64_t arch_sp(const struct arch_regs *regs);
+/* For a task stopped by a breakpoint instruction: it is to go on behind it. Some architectures
+ * leave the instruction pointer on the breakpoint, some have moved it on already. */
+int arch_leave_break(struct context *ctx, pid_t tid);
 void arch_set_sp(struct arch_regs *regs, uint64_t sp);
 /* A human-readable name/value listing; one "name=value" per call of @out. For show. */
 void arch_describe_regs(const struct arch_regs *regs,

@@ -81,7 +81,7 @@ static int wait_bell(struct context *ctx, struct puppet *p)
 		if (stop.kind == TRACE_SIGNAL) {
 			r = judge_signal(ctx, p, stop.signal);
 			if (r != 0)
-				return r < 0 ? r : 0;
+				return r < 0 ? r : arch_leave_break(ctx, p->tid);
 		}
 		r = send_on(ctx, p);
 		if (r < 0)

@@ -107,6 +107,12 @@ uint64_t arch_sp(const struct arch_regs *regs)
 	return cuser(regs)->rsp;
 }
 
+/* int3 is a trap: the instruction pointer is behind it. */
+int arch_leave_break(struct context *ctx _unused_, pid_t tid _unused_)
+{
+	return 0;
+}
+
 void arch_set_sp(struct arch_regs *regs, uint64_t sp)
 {
 	user(regs)->rsp = sp;

@@ -44,7 +44,7 @@ static inline int64_t raw_clone(uint64_t nr, uint64_t args, uint64_t size, uint6
 }
 
 /* The kernel leaves the program counter on a breakpoint: whoever swallows the signal steps over
- * it (arch_skip_break). */
+ * it (arch_leave_break). */
 static inline void raw_break(void)
 {
 	__asm__ volatile("brk #0" : : : "memory");
