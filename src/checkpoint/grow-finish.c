@@ -83,6 +83,8 @@ static int end_leader(struct grown *g, struct rebuild_process *p)
 		r = puppet_exit_task(g->ctx, p->puppet, WEXITSTATUS(p->msg->exit_status));
 	if (r < 0)
 		return r;
+	/* The door is in the descriptor table, which lives on. */
+	p->threads[0].puppet->socket = TAKE_FD(p->puppet->socket);
 	p->puppet = p->threads[0].puppet;
 	for (int i = 0; i < DEATH_TRIES; i++) {
 		if (has_died(pid))
