@@ -43,7 +43,7 @@ static void force_deinit(struct force *f)
 static int open_mem(struct force *f)
 {
 	_cleanup_close_ int proc_fd = -EBADF;
-	pid_t pid = f->p->puppet->tgid;
+	pid_t pid = f->p->puppet->tid;
 	int r = proc_open(pid, &proc_fd);
 
 	if (r < 0)

@@ -73,7 +73,7 @@ static int layout_of_pid(struct context *ctx, pid_t pid, struct vdso_layout *ret
 
 int vdso_layout_of_puppet(struct context *ctx, const struct puppet *p, struct vdso_layout *ret)
 {
-	return layout_of_pid(ctx, p->tgid, ret);
+	return layout_of_pid(ctx, p->tid, ret);
 }
 
 static const struct vdso_piece *find_piece(const struct vdso_layout *layout, const char *name)

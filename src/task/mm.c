@@ -135,7 +135,7 @@ static int mm_install(struct rebuild *r, struct rebuild_process *p, struct call_
 	return 0;
 }
 
-/* The filter is writable by its owner through /proc alone. */
+/* The filter is writable by its owner through /proc alone; by a living thread's, at that. */
 static int mm_install_direct(struct rebuild *r, struct rebuild_process *p)
 {
 	_cleanup_close_ int proc_fd = -EBADF;
@@ -146,17 +146,17 @@ static int mm_install_direct(struct rebuild *r, struct rebuild_process *p)
 
 	if (!p->owns_mm)
 		return 0;
-	ret = proc_open(p->puppet->tgid, &proc_fd);
+	ret = proc_open(p->puppet->tid, &proc_fd);
 	if (ret < 0)
-		return err_sys(r->ctx, ret, "open(/proc/%d)", p->puppet->tgid);
+		return err_sys(r->ctx, ret, "open(/proc/%d)", p->puppet->tid);
 	fd = openat(proc_fd, "coredump_filter", O_WRONLY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return 0;
 	if (fd < 0)
-		return err_sys(r->ctx, -errno, "open(/proc/%d/coredump_filter)", p->puppet->tgid);
+		return err_sys(r->ctx, -errno, "open(/proc/%d/coredump_filter)", p->puppet->tid);
 	len = snprintf(text, sizeof(text), "%#x", p->mm->coredump_filter);
 	ret = io_write_all(fd, text, (size_t)len);
-	return ret < 0 ? err_sys(r->ctx, ret, "writing /proc/%d/coredump_filter", p->puppet->tgid)
+	return ret < 0 ? err_sys(r->ctx, ret, "writing /proc/%d/coredump_filter", p->puppet->tid)
 		       : 0;
 }
 
