@@ -4,8 +4,8 @@
  * with all sorts of mappings is collected, its pages are saved, stubs are made and filled, and what
  * the stubs then have is collected again and compared with the image, every byte of it.
  *
- * usage: memory-cycle [SECTION [MIB]]: "sorts" (default), or "speed" with so much memory, which
- * prints rates instead.
+ * usage: memory-cycle [sorts | speed MIB | scattered MIB | vmas N]; all but the first are for their
+ * figures: memory in one piece, in single pages, in many mappings.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -175,10 +176,35 @@ static void make_speed(size_t mib)
 	(void)unlink("plain");
 }
 
-static _noreturn_ void be_target(const char *section, size_t mib)
+/* Every other page, so that each is a run of its own. */
+static void make_scattered(size_t mib)
 {
-	if (strcmp(section, "speed") == 0) {
-		make_speed(mib);
+	char *p = map(mib << 9, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+	madvise(p, mib << 21, MADV_NOHUGEPAGE);
+	for (size_t i = 0; i < mib << 8; i++)
+		fill(p + i * 2 * PAGE, 1, (unsigned int)i);
+}
+
+static void make_vmas(size_t n)
+{
+	char *p = map(n, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+	for (size_t i = 0; i < n; i += 2) {
+		mprotect(p + i * PAGE, PAGE, PROT_READ | PROT_WRITE);
+		p[i * PAGE] = (char)i;
+	}
+}
+
+static _noreturn_ void be_target(const char *section, size_t n)
+{
+	if (strcmp(section, "speed") == 0)
+		make_speed(n);
+	else if (strcmp(section, "scattered") == 0)
+		make_scattered(n);
+	else if (strcmp(section, "vmas") == 0)
+		make_vmas(n);
+	if (strcmp(section, "sorts") != 0) {
 		(void)write(1, "xx", 2);
 	} else {
 		make_sorts();
@@ -186,6 +212,14 @@ static _noreturn_ void be_target(const char *section, size_t mib)
 	}
 	for (;;)
 		pause();
+}
+
+static unsigned long peak_kb(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (unsigned long)usage.ru_maxrss;
 }
 
 /* ---- dump ---------------------------------------------------------------------------------- */
@@ -226,7 +260,7 @@ static int save(struct context *ctx, pid_t pid, const char *dir, struct memory_s
 		r = image_writer_write(ctx, image, c.cp);
 	if (r == 0)
 		r = image_writer_commit(ctx, image);
-	printf("arena %zu KiB\n", arena.used >> 10);
+	printf("arena %zu KiB, peak %lu KiB\n", arena.used >> 10, peak_kb());
 	(void)puppet_tree_release(ctx, &tree, FATE_KILL);
 	collect_deinit(&c);
 	arena_deinit(&arena);
@@ -422,7 +456,7 @@ int main(int argc, char **argv)
 {
 	static struct context ctx = {.level = LOG_DEBUG, .sink = sink};
 	const char *section = argc > 1 ? argv[1] : "sorts";
-	size_t mib = argc > 2 ? strtoul(argv[2], NULL, 10) : 256;
+	size_t n = argc > 2 ? strtoul(argv[2], NULL, 10) : 256;
 	char dir[] = "/tmp/memory-cycle-XXXXXX";
 	struct memory_stats stats = {};
 	unsigned int n_differences = 0;
@@ -434,7 +468,7 @@ int main(int argc, char **argv)
 
 	setvbuf(stdout, NULL, _IONBF, 0);
 	if (getenv("MEMORY_CYCLE_TARGET"))
-		be_target(section, mib);
+		be_target(section, n);
 	if (!mkdtemp(dir) || chdir(dir) < 0 || pipe(report) < 0)
 		return 1;
 	pid = fork();
@@ -447,11 +481,11 @@ int main(int argc, char **argv)
 	}
 	close(report[1]);
 	for (int got = 0; got < 2;) {
-		ssize_t n = read(report[0], bytes, 2);
+		ssize_t len = read(report[0], bytes, 2);
 
-		if (n <= 0)
+		if (len <= 0)
 			return 1;
-		got += (int)n;
+		got += (int)len;
 	}
 	usleep(20000);
 	r = save(&ctx, pid, "image", &stats);
