@@ -82,7 +82,7 @@ struct mm_save {
 	struct collect_process *p;
 	Coppice__Mm *mm;
 	struct pagemap *pagemap; /* borrowed */
-	struct page_out out;
+	struct page_out *out;	 /* borrowed */
 	struct page_runs runs;
 };
 

@@ -43,7 +43,7 @@ static int way_open(struct mm_save *s, void **ret_state)
 	if (!w)
 		return err_oom(s->c->ctx);
 	w->mem = -EBADF;
-	w->buffer = malloc((size_t)COPY_PAGES * s->out.page_size);
+	w->buffer = malloc((size_t)COPY_PAGES * s->out->page_size);
 	if (!w->buffer) {
 		free(w);
 		return err_oom(s->c->ctx);
@@ -132,7 +132,7 @@ static uint32_t alike(const uint64_t *entries, uint32_t i, uint32_t n)
 static int fetch_run(struct mm_save *s, struct by_coordinator *w, const struct batch_run *run,
 		     struct remote_read *read)
 {
-	size_t size = s->out.page_size;
+	size_t size = s->out->page_size;
 	uint64_t entries[COPY_PAGES];
 	uint32_t n;
 	int r = pagemap_read(s->pagemap, run->start, run->pages, entries);
@@ -196,7 +196,7 @@ static int way_write(struct mm_save *s, void *state, const struct page_batch *ba
 		}
 		while (first + n < batch->n_pages && batch->state[first + n] == PAGE_STATE_DATA)
 			n++;
-		r = io_write_all(s->out.fd, w->buffer + (size_t)first * batch->page_size,
+		r = io_write_all(s->out->fd, w->buffer + (size_t)first * batch->page_size,
 				 (size_t)n * batch->page_size);
 		if (r < 0)
 			return err_sys(s->c->ctx, r, "write (page file)");

@@ -45,7 +45,7 @@ static int way_open(struct mm_save *s, void **ret_state)
 
 	if (!w)
 		return err_oom(s->c->ctx);
-	r = puppet_fds_in(s->c->ctx, s->p->puppet, &s->out.fd, 1, &w->fd);
+	r = puppet_fds_in(s->c->ctx, s->p->puppet, &s->out->fd, 1, &w->fd);
 	if (r < 0) {
 		free(w);
 		return r;
@@ -147,7 +147,7 @@ static int explain_short(struct mm_save *s, int r)
 
 	if (r != -EPROTO)
 		return r;
-	again = io_write_all(s->out.fd, probe, sizeof(probe));
+	again = io_write_all(s->out->fd, probe, sizeof(probe));
 	return again < 0 ? err_sys(s->c->ctx, again, "write (page file)") : r;
 }
 

@@ -214,14 +214,14 @@ static int add_run(struct cow *cow, const struct page_piece *piece, bool shared)
 	Coppice__PageRun run = COPPICE__PAGE_RUN__INIT;
 
 	run.address = piece->address;
-	run.pages = piece->len / s->out.page_size;
+	run.pages = piece->len / s->out->page_size;
 	run.kind = piece->kind;
 	run.file = piece->file;
 	run.offset = piece->offset;
 	run.shared = shared;
 	s->stats->shared += piece->len;
 	cow->shared |= shared;
-	return page_runs_add(s->c->ctx, &s->runs, s->out.page_size, &run);
+	return page_runs_add(s->c->ctx, &s->runs, s->out->page_size, &run);
 }
 
 /* What the ancestor has in no run is zero there; that is content only above a file. */
@@ -242,7 +242,7 @@ static int add_gap(struct cow *cow, const struct batch_run *run, uint64_t start,
 int cow_add_runs(struct cow *cow, const struct batch_run *run)
 {
 	const struct cow_ancestor *a = &cow->ancestors[run->state - PAGE_STATE_ANCESTOR];
-	uint32_t page_size = cow->save->out.page_size;
+	uint32_t page_size = cow->save->out->page_size;
 	uint64_t end = run->start + (uint64_t)run->pages * page_size;
 	bool shared = run->state == PAGE_STATE_ANCESTOR;
 	uint64_t at = run->start;

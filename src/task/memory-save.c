@@ -5,8 +5,9 @@
  * that are shared copy-on-write with an ancestor are stored once (memory-cow.c), and those that are
  * zero are left out, except above a file, whose own page would show instead.
  *
- * The pages of one address space go into one page file in the order of their addresses, batch by
- * batch, either by the process itself or by the coordinator (struct page_way).
+ * The pages of one address space go into a page file in the order of their addresses, batch by
+ * batch, either by the process itself or by the coordinator (struct page_way). Large ones have a
+ * file each; small ones share one, since a thousand files cost more to make than to fill.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,8 +22,11 @@
 #include "task/memory.h"
 #include "util/cleanup.h"
 
-/* Below this, the coordinator is done sooner than it would have found out about hazards. */
-#define PUPPET_WORTH (UINT64_C(2) << 20)
+/*
+ * From so many bytes on an address space has a page file of its own, and it is worth finding out
+ * whether the process can fill it by itself.
+ */
+#define LARGE (UINT64_C(2) << 20)
 
 /* The ways that a save has at hand; opened when first used. */
 struct ways {
@@ -32,7 +36,8 @@ struct ways {
 };
 
 struct save {
-	struct mm_save mm; /* what the ways see */
+	struct mm_save mm;   /* what the ways see */
+	struct page_out own; /* the page file of a large address space */
 	struct cow cow;
 	struct pagemap pagemap;
 	struct ways ways;
@@ -61,14 +66,13 @@ static uint64_t private_bytes(const struct collect_process *p)
 	return kb * 1024;
 }
 
-static int choose_way(struct save *s)
+static int choose_way(struct save *s, uint64_t bytes)
 {
 	struct context *ctx = s->mm.c->ctx;
-	uint64_t bytes = private_bytes(s->mm.p);
 	const char *why = NULL;
 	int r;
 
-	if (bytes < PUPPET_WORTH)
+	if (bytes < LARGE)
 		return 0;
 	r = memory_hazard(s->mm.c, s->mm.p, bytes, &why);
 	if (r < 0)
@@ -142,7 +146,7 @@ static int add_runs(struct save *s)
 
 		switch (run.state) {
 		case PAGE_STATE_DATA:
-			r = page_out_run(s->mm.c->ctx, &s->mm.out, &s->mm.runs, run.start,
+			r = page_out_run(s->mm.c->ctx, s->mm.out, &s->mm.runs, run.start,
 					 run.pages);
 			stats->written += bytes;
 			stats->by_puppet += s->way == &page_way_puppet ? bytes : 0;
@@ -236,7 +240,7 @@ static void save_free(struct save *s)
 	ways_close(s);
 	cow_deinit(&s->cow);
 	pagemap_close(&s->pagemap);
-	page_out_deinit(&s->mm.out);
+	page_out_deinit(&s->own);
 	free(s);
 }
 
@@ -246,25 +250,39 @@ static void save_freep(struct save **s)
 		save_free(*s);
 }
 
-static int save_open(struct save *s)
+static int save_open(struct save *s, struct page_out *small)
 {
 	struct context *ctx = s->mm.c->ctx;
+	uint64_t bytes = private_bytes(s->mm.p);
 	int r = pagemap_open(s->mm.p->proc_fd, &s->pagemap);
 
 	if (r < 0)
 		return err_sys(ctx, r, "open(/proc/%d/pagemap)", s->mm.p->pid);
-	r = page_out_open(ctx, s->mm.image, &s->mm.out);
+	s->mm.out = bytes < LARGE ? small : &s->own;
+	if (s->mm.out->fd < 0)
+		r = page_out_open(ctx, s->mm.image, s->mm.out);
 	if (r < 0)
 		return r;
-	s->batch.page_size = s->mm.out.page_size;
+	s->batch.page_size = s->mm.out->page_size;
 	s->way = &page_way_coordinator;
 	s->batch.max_pages = s->way->batch_pages;
 	r = cow_init(&s->cow, &s->mm);
-	return r < 0 ? r : choose_way(s);
+	return r < 0 ? r : choose_way(s, bytes);
 }
 
-static int save_mm(struct collect *c, struct image_writer *image, struct collect_process *p,
-		   struct memory_stats *stats)
+static int save_pages(struct save *s)
+{
+	const Coppice__Mm *mm = s->mm.mm;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < mm->n_vmas; i++)
+		if (vma_has_private_pages(mm->vmas[i]))
+			r = save_vma(s, mm->vmas[i]);
+	return r < 0 ? r : flush_batch(s);
+}
+
+static int save_mm(struct collect *c, struct image_writer *image, struct page_out *small,
+		   struct collect_process *p, struct memory_stats *stats)
 {
 	_cleanup_(save_freep) struct save *s = calloc(1, sizeof(*s));
 	int r;
@@ -273,27 +291,25 @@ static int save_mm(struct collect *c, struct image_writer *image, struct collect
 		return err_oom(c->ctx);
 	s->mm = (struct mm_save){.c = c, .image = image, .stats = stats, .p = p};
 	s->mm.mm = c->cp->mms[p->msg->mm - 1];
-	s->mm.out.fd = -EBADF;
 	s->mm.runs.arena = c->arena;
 	s->mm.pagemap = &s->pagemap;
+	s->own.fd = -EBADF;
 	s->pagemap.fd = -EBADF;
-	r = save_open(s);
-	for (size_t i = 0; r == 0 && i < s->mm.mm->n_vmas; i++)
-		if (vma_has_private_pages(s->mm.mm->vmas[i]))
-			r = save_vma(s, s->mm.mm->vmas[i]);
+	r = save_open(s, small);
 	if (r == 0)
-		r = flush_batch(s);
+		r = save_pages(s);
 	if (r < 0)
 		return r;
 	s->mm.mm->pages = s->mm.runs.list;
 	s->mm.mm->n_pages = s->mm.runs.n;
 	if (s->cow.shared)
 		p->msg->cow_parent = s->cow.ancestors[0].p->msg->id;
-	return page_out_close(c->ctx, image, &s->mm.out);
+	return s->own.fd >= 0 ? page_out_close(c->ctx, image, &s->own) : 0;
 }
 
 int memory_save(struct collect *c, struct image_writer *image, struct memory_stats *ret_stats)
 {
+	_cleanup_page_out_ struct page_out small = {.fd = -EBADF};
 	struct memory_stats stats = {};
 	int r;
 
@@ -302,11 +318,16 @@ int memory_save(struct collect *c, struct image_writer *image, struct memory_sta
 
 		if (p->zombie || p->mm_owner != p)
 			continue;
-		r = save_mm(c, image, p, &stats);
+		r = save_mm(c, image, &small, p, &stats);
 		if (r < 0)
 			return err_while(c->ctx, r, "saving the memory of process %d (%s)", p->pid,
 					 p->stat.comm);
 		progress(c->ctx, "memory out", i + 1, c->n_processes);
+	}
+	if (small.fd >= 0) {
+		r = page_out_close(c->ctx, image, &small);
+		if (r < 0)
+			return r;
 	}
 	r = memory_save_inodes(c, image, &stats);
 	if (r < 0)
