@@ -101,7 +101,7 @@ static void kill_all(struct mutation *m)
 
 static void try_one(struct mutation *m, const char *path)
 {
-	const struct restore_options opt = {.dir = "image", .verify = true, .leave_stopped = true};
+	const struct restore_options opt = {.dir = "image", .verify = true};
 	struct restore_report report = {0};
 	struct context ctx = {0};
 	int r = checkpoint_validate(&ctx, m->cp);
@@ -163,6 +163,7 @@ static int run(void)
 
 	arena_init(&arena, NULL);
 	target_start(&m.target);
+	target_stop(&m.target); /* so that it is the same when it is dumped again */
 	opt.root = m.target.pid;
 	if (dump_tree(&ctx, &opt, &report) < 0 ||
 	    image_reader_open(&ctx, "image", IMAGE_RESTORE, &m.images) < 0 ||

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -126,21 +127,42 @@ void target_start(struct target *target)
 		exit(97);
 }
 
-static bool is_alive(pid_t pid)
+/* The letter of the process's state; 'X' when there is none. */
+static char state_of(pid_t pid)
 {
 	char path[32];
 	char text[256];
+	const char *end;
 	ssize_t n;
 	int fd;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return false;
+		return 'X';
 	n = read(fd, text, sizeof(text) - 1);
 	(void)close(fd);
 	text[n > 0 ? n : 0] = '\0';
-	return n > 0 && !strstr(text, ") Z ");
+	end = strrchr(text, ')');
+	return end && end[1] ? end[2] : 'X';
+}
+
+static bool is_alive(pid_t pid)
+{
+	char state = state_of(pid);
+
+	return state != 'X' && state != 'Z';
+}
+
+void target_stop(const struct target *target)
+{
+	const pid_t pids[] = {target->pid, target->progress->child_pid};
+
+	for (int i = 0; i < 2; i++) {
+		(void)kill(pids[i], SIGSTOP);
+		while (state_of(pids[i]) != 'T')
+			nap();
+	}
 }
 
 bool target_goes_on(const struct target *target)
@@ -182,7 +204,8 @@ void target_kill(const struct target *target)
 
 static int as_init(int (*function)(void), const char *scratch)
 {
-	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
+	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("proc", "/proc", "proc", 0, NULL) < 0 || chdir(scratch) < 0)
 		return 97;
 	return function();

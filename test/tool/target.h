@@ -30,6 +30,8 @@ int target_in_namespace(int (*function)(void));
 void target_start(struct target *target);
 /* Waits until every part has made progress. False: it died, or something in it is wrong. */
 bool target_goes_on(const struct target *target);
+/* Stops every process of the tree, as by job control; returns when they have stopped. */
+void target_stop(const struct target *target);
 /* True if no process of the tree is left (as seen in this PID namespace). */
 bool target_is_gone(const struct target *target);
 /* Kills and reaps what is left of the tree. */
