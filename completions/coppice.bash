@@ -14,7 +14,7 @@ _coppice() {
 	-o | --log-file | --pidfile)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return ;;
-	-t | --tree | --tree-of)
+	-t | --tree)
 		if [ "${COMP_WORDS[1]}" = plan ] && [ "$prev" = --tree ]; then
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		else
@@ -23,10 +23,10 @@ _coppice() {
 		return ;;
 	esac
 	case ${COMP_WORDS[1]} in
-	dump) options='--tree --images-dir --leave-running --leave-stopped --shell-job --check-content --stats' ;;
+	dump) options='--tree --images-dir --leave-running --leave-stopped --shell-job --check-content --checksum-pages --stats' ;;
 	restore) options='--images-dir --restore-detached --leave-stopped --shell-job --pidfile --check-content --check-pages --keep-clocks --no-verify --stats' ;;
 	check) options='--tree --images-dir --shell-job --check-content --check-pages --keep-clocks' ;;
-	plan) options='--tree-of --images-dir --tree --json --dot' ;;
+	plan) options='--images-dir --tree --json --dot' ;;
 	show) options='--images-dir --json' ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$options --verbose --log-file --help" -- "$cur")

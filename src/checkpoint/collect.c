@@ -11,6 +11,7 @@
 #include "kind/task.h"
 #include "task/share.h"
 #include "task/witness.h"
+#include "tree/tree.h"
 #include "util/cleanup.h"
 
 enum { ASPECTS_MAX = 64 };
@@ -377,5 +378,6 @@ int collect_tree(struct collect *c, const struct puppet_tree *tree)
 			return r;
 		progress(c->ctx, "collecting", i + 1, c->n_processes);
 	}
-	return collect_files(c);
+	r = collect_files(c);
+	return r < 0 ? r : tree_mark_outside(c->ctx, c->cp);
 }

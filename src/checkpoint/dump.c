@@ -150,10 +150,11 @@ static void fill_report(struct dump *d)
 
 static int run_stages(struct dump *d)
 {
+	const struct image_writer_options image = {.checksum_pages = d->opt->checksum_pages};
 	struct stage_times *times = &d->report.times;
 	int r;
 
-	r = image_writer_open(d->ctx, d->opt->dir, NULL, &d->image);
+	r = image_writer_open(d->ctx, d->opt->dir, &image, &d->image);
 	if (r < 0)
 		return r;
 	stage_end(times, "prepare");

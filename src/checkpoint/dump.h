@@ -15,7 +15,8 @@ struct dump_options {
 	const char *dir; /* made if it is not there; must hold no image */
 	enum puppet_fate fate;
 	bool shell_job;
-	bool check_content; /* hash files that will be found again by path */
+	bool checksum_pages; /* keep checksums of page files, for restore's check_pages */
+	bool check_content;  /* hash files that will be found again by path */
 };
 
 /* What a dump can tell about itself afterwards. */

@@ -15,7 +15,8 @@
 int grow_tty_open(struct grown *g, const struct plan_step *step)
 {
 	return err_msg(g->ctx, -EOPNOTSUPP,
-		       "terminal %u: a terminal of the tree's own cannot be restored yet", step->tty);
+		       "terminal %u: a terminal of the tree's own cannot be restored yet",
+		       step->tty);
 }
 
 /* Runs one ioctl on /dev/tty, which is the caller's controlling terminal. */

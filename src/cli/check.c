@@ -68,7 +68,10 @@ static int print_features(void)
 	for (int i = 0; i < FEATURES; i++) {
 		int there = feature_probe((enum feature)i);
 
-		(void)printf("%-4s %s", there > 0 ? "yes" : there == 0 ? "no" : "?",
+		(void)printf("%-4s %s",
+			     there > 0	  ? "yes"
+			     : there == 0 ? "no"
+					  : "?",
 			     feature_name((enum feature)i));
 		if (there <= 0)
 			(void)printf(": %s", feature_without((enum feature)i));

@@ -8,7 +8,7 @@
 static struct dump_options arg_opt;
 static bool arg_stats;
 
-enum { OPT_CHECK_CONTENT = OPT_LONG_ONLY, OPT_STATS };
+enum { OPT_CHECK_CONTENT = OPT_LONG_ONLY, OPT_CHECKSUM_PAGES, OPT_STATS };
 
 static const struct option options[] = {
 	{"tree", required_argument, NULL, 't'},
@@ -17,6 +17,7 @@ static const struct option options[] = {
 	{"leave-stopped", no_argument, NULL, 's'},
 	{"shell-job", no_argument, NULL, 'j'},
 	{"check-content", no_argument, NULL, OPT_CHECK_CONTENT},
+	{"checksum-pages", no_argument, NULL, OPT_CHECKSUM_PAGES},
 	{"stats", no_argument, NULL, OPT_STATS},
 	CLI_COMMON_OPTIONS,
 };
@@ -43,6 +44,9 @@ static int take_option(struct context *ctx, int opt)
 		return -1;
 	case OPT_CHECK_CONTENT:
 		arg_opt.check_content = true;
+		return -1;
+	case OPT_CHECKSUM_PAGES:
+		arg_opt.checksum_pages = true;
 		return -1;
 	case OPT_STATS:
 		arg_stats = true;
@@ -91,6 +95,7 @@ const struct cli_command cli_dump = {
 		 "  -j, --shell-job        its session and terminal belong to the shell that "
 		 "started it\n"
 		 "      --check-content    hash files that are found again by path\n"
+		 "      --checksum-pages   keep checksums of the memory's content\n"
 		 "      --stats            print how long each stage took\n"
 		 "  -o, --log-file FILE    append a log to FILE\n"
 		 "  -v, --verbose          say more; twice: everything\n"
