@@ -6,6 +6,7 @@
  * their number is only a proposal, and another is tried if somebody outside the tree has it.
  */
 #include <errno.h>
+#include <linux/ioprio.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -145,6 +146,19 @@ static bool stands_with(struct grown *g, const struct plan_step *first,
 	       (!child->fill_first || child->fill_first->filled);
 }
 
+/*
+ * CLONE_IO shares what the forker has, and a stub has no I/O context until it sets a priority; which
+ * one it is to have is set at the end.
+ */
+static int make_io_context(struct grown *g, const struct plan_step *steps, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (steps[i].flags & CLONE_IO)
+			return CALL(g, steps[i].process, "ioprio_set", SYS_ioprio_set,
+				    CALL_IMM(IOPRIO_WHO_PROCESS), CALL_IMM(0), CALL_IMM(0));
+	return 0;
+}
+
 /* Returns how many steps were done. */
 static int do_clones(struct grown *g, const struct plan_step *step, size_t left, size_t *ret_done)
 {
@@ -156,13 +170,15 @@ static int do_clones(struct grown *g, const struct plan_step *step, size_t left,
 		r = memory_fill_one(g->rebuild, child->fill_first);
 	if (r < 0)
 		return r;
-	*ret_done = 1;
-	if (child->plan->role == PLAN_ROLE_SCAFFOLD)
-		return clone_scaffold(g, step);
-	while (n < MIN(left, (size_t)CLONE_BATCH) && stands_with(g, step, &step[n]))
-		n++;
+	if (child->plan->role != PLAN_ROLE_SCAFFOLD)
+		while (n < MIN(left, (size_t)CLONE_BATCH) && stands_with(g, step, &step[n]))
+			n++;
 	*ret_done = n;
-	return clone_batch(g, step, n);
+	r = make_io_context(g, step, n);
+	if (r < 0)
+		return r;
+	return child->plan->role == PLAN_ROLE_SCAFFOLD ? clone_scaffold(g, step)
+						       : clone_batch(g, step, n);
 }
 
 /* ---- the other steps ----------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Processes that share tables without being threads; and what cannot be kept of such sharing. */
+#include <linux/ioprio.h>
 #include <linux/kcmp.h>
 #include <pthread.h>
 #include <sched.h>
@@ -80,6 +81,33 @@ static int check_memory(void)
 	return end_sharers();
 }
 
+/* Lists and contexts are made by those who have something to put into them; the sharers have only theirs. */
+static int make_io(void)
+{
+	return syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,
+		       IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 6)) < 0 ||
+	       share(CLONE_IO) || share(0);
+}
+
+static int check_io(void)
+{
+	CHECK_EQ(kcmp(0, KCMP_IO), 0);
+	CHECK(kcmp(1, KCMP_IO) != 0);
+	return end_sharers();
+}
+
+static int make_undo(void)
+{
+	return share(CLONE_SYSVSEM) || share(0);
+}
+
+static int check_undo(void)
+{
+	CHECK_EQ(kcmp(0, KCMP_SYSVSEM), 0);
+	CHECK(kcmp(1, KCMP_SYSVSEM) != 0);
+	return end_sharers();
+}
+
 /* ---- refused ------------------------------------------------------------------------------- */
 
 /* A sibling: its parent is ours, so that it is no part of the tree. */
@@ -134,6 +162,8 @@ static int make_thread_files(void)
 static const struct live_row rows[] = {
 	{.name = "files", .make = make_files, .check = check_files},
 	{.name = "memory", .make = make_memory, .check = check_memory},
+	{.name = "I/O context", .make = make_io, .check = check_io},
+	{.name = "undo list", .make = make_undo, .check = check_undo},
 	{.name = "outside",
 	 .make = make_outside,
 	 .refused = "shares a descriptor table with process"},
