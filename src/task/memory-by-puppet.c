@@ -18,7 +18,8 @@
 enum { IOVS = 512, WRITE_CALLS = 64 };
 
 struct by_puppet {
-	int fd; /* the page file's number in the process */
+	bool entered; /* by us: for as long as it lasts the puppet waits in its loop */
+	int fd;	      /* the page file's number in the process */
 	struct arena arena;
 	struct call_table table;
 };
@@ -29,13 +30,28 @@ static void way_close(struct mm_save *s, void *state)
 	struct context *ctx = s->c->ctx;
 	struct err before = ctx->err;
 
-	/* A puppet that has died took the descriptor with it. */
+	/* A puppet that has died took the descriptor with it; one that cannot leave now will when
+	 * it is released. */
 	if (w->fd >= 0 && puppet_call(ctx, s->p->puppet, "close (page file)", SYS_close,
 				      (const struct call_arg[6]){CALL_IMM(w->fd)}) < 0)
 		log_debug(ctx, "process %d keeps descriptor %d of a page file", s->p->pid, w->fd);
+	if (w->entered)
+		(void)puppet_leave(ctx, s->p->puppet);
 	ctx->err = before;
 	arena_deinit(&w->arena);
 	free(w);
+}
+
+static int lend_file(struct mm_save *s, struct by_puppet *w)
+{
+	struct puppet *puppet = s->p->puppet;
+	int r = 0;
+
+	if (puppet->state == PUPPET_STOPPED) {
+		r = puppet_enter(s->c->ctx, puppet, 1);
+		w->entered = r == 0;
+	}
+	return r < 0 ? r : puppet_fds_in(s->c->ctx, puppet, &s->out->fd, 1, &w->fd);
 }
 
 static int way_open(struct mm_save *s, void **ret_state)
@@ -45,13 +61,14 @@ static int way_open(struct mm_save *s, void **ret_state)
 
 	if (!w)
 		return err_oom(s->c->ctx);
-	r = puppet_fds_in(s->c->ctx, s->p->puppet, &s->out->fd, 1, &w->fd);
-	if (r < 0) {
-		free(w);
-		return r;
-	}
+	w->fd = -EBADF;
 	arena_init(&w->arena, s->c->ctx);
 	call_table_init(&w->table, &w->arena);
+	r = lend_file(s, w);
+	if (r < 0) {
+		way_close(s, w);
+		return r;
+	}
 	*ret_state = w;
 	return 0;
 }

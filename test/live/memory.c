@@ -4,16 +4,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/mman.h>
+#include <linux/seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -614,6 +618,77 @@ static int check_lineage(void)
 	return check_generation(0);
 }
 
+/* ---- where a process must not write its own pages ----------------------------------------------- */
+
+/* Enough to be worth the fast way. */
+static int make_large(size_t mib)
+{
+	if (map_area(mib << 8, RW, ANON, -1))
+		return 1;
+	fill(area, length);
+	return 0;
+}
+
+static int check_large(void)
+{
+	return check_filled(area, length);
+}
+
+static int make_large_free(void)
+{
+	return make_large(24);
+}
+
+static int make_large_fsize(void)
+{
+	const struct rlimit limit = {4096, 4096};
+
+	return make_large(24) || setrlimit(RLIMIT_FSIZE, &limit) < 0;
+}
+
+static int check_large_fsize(void)
+{
+	const struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+
+	(void)setrlimit(RLIMIT_FSIZE, &limit); /* may not be allowed: the result file is small */
+	return check_large();
+}
+
+static int make_large_nofile(void)
+{
+	const struct rlimit limit = {4, 64};
+
+	if (make_large(24))
+		return 1;
+	if (open("/dev/null", O_RDONLY) != 3)
+		return 1;
+	return setrlimit(RLIMIT_NOFILE, &limit) < 0;
+}
+
+static int check_large_nofile(void)
+{
+	const struct rlimit limit = {64, 64};
+
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	return check_large();
+}
+
+/* A filter that kills whoever calls writev(). */
+static int make_large_seccomp(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_writev, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = {ARRAY_SIZE(code), code};
+
+	if (make_large(24) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return 1;
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ? 77 : 0;
+}
+
 /* ---- what madvise, mlock, mseal say -------------------------------------------------------------- */
 
 static int make_advised(int advice)
@@ -1004,6 +1079,10 @@ static const struct live_row rows[] = {
 	ROW(dev_zero),
 	ROW(prefork),
 	ROW(lineage),
+	{.name = "large", .make = make_large_free, .check = check_large},
+	ROW(large_fsize),
+	ROW(large_nofile),
+	{.name = "large_seccomp", .make = make_large_seccomp, .check = check_large},
 	ROW(dontfork),
 	ROW(wipeonfork),
 	ROW(dontdump),
