@@ -45,7 +45,7 @@ static int look(struct seizure *s, struct puppet *p)
 		if (r > 0 && stop.kind == TRACE_PARKED)
 			r = attach_stopped(s->ctx, p);
 		else if (r > 0) {
-			r = trace_pass(s->ctx, p, &stop);
+			r = trace_pass_to_park(s->ctx, p, &stop);
 			if (r == 0)
 				continue;
 		} else if (r == 0) {

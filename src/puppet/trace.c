@@ -177,6 +177,14 @@ int trace_pass(struct context *ctx, struct puppet *p, const struct trace_stop *s
 	return trace_go(ctx, p, PTRACE_CONT, signal);
 }
 
+/* Any stop makes the kernel forget a PTRACE_INTERRUPT that was pending (ptrace_stop()). */
+int trace_pass_to_park(struct context *ctx, struct puppet *p, const struct trace_stop *stop)
+{
+	int r = trace_interrupt(ctx, p);
+
+	return r < 0 ? r : trace_pass(ctx, p, stop);
+}
+
 int trace_await_park(struct context *ctx, struct puppet *p)
 {
 	struct trace_stop stop;
@@ -186,7 +194,7 @@ int trace_await_park(struct context *ctx, struct puppet *p)
 		r = trace_wait(ctx, p, &stop);
 		if (r < 0 || stop.kind == TRACE_PARKED)
 			return r;
-		r = trace_pass(ctx, p, &stop);
+		r = trace_pass_to_park(ctx, p, &stop);
 		if (r < 0)
 			return r;
 	}

@@ -38,8 +38,10 @@ int trace_interrupt(struct context *ctx, struct puppet *p);
 int trace_park(struct context *ctx, struct puppet *p);
 /* The second half of it: waits for the stop of an interrupted task. */
 int trace_await_park(struct context *ctx, struct puppet *p);
-/* What the task that stopped with @stop needs to be sent on with, on its way to being parked. */
+/* Sends a task that stopped with @stop on: a signal is delivered. */
 int trace_pass(struct context *ctx, struct puppet *p, const struct trace_stop *stop);
+/* The same for one that was interrupted and is still to be parked. */
+int trace_pass_to_park(struct context *ctx, struct puppet *p, const struct trace_stop *stop);
 
 int trace_get_sigmask(struct context *ctx, struct puppet *p, uint64_t *ret_mask);
 int trace_set_sigmask(struct context *ctx, struct puppet *p, uint64_t mask);
