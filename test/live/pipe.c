@@ -144,13 +144,16 @@ static pid_t child;
 /* A child that waits in read() when it is dumped. */
 static int make_waiting(void)
 {
-	if (pipe(end) < 0 || pipe(back) < 0)
+	int ready[2];
+	char c;
+
+	if (pipe(end) < 0 || pipe(back) < 0 || pipe(ready) < 0)
 		return 1;
 	child = fork();
 	if (child == 0) {
-		char c;
-
 		(void)close(end[1]);
+		(void)close(ready[0]);
+		(void)close(ready[1]);
 		while (read(end[0], &c, 1) == 1) {
 			c++;
 			if (write(back[1], &c, 1) != 1)
@@ -160,7 +163,10 @@ static int make_waiting(void)
 	}
 	(void)close(end[0]);
 	(void)close(back[1]);
-	return child < 0;
+	(void)close(ready[1]);
+	if (child < 0 || read(ready[0], &c, 1) != 0) /* its descriptors are what they stay */
+		return 1;
+	return close(ready[0]);
 }
 
 static int check_waiting(void)
