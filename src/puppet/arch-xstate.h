@@ -22,7 +22,7 @@ void arch_xstate_place(unsigned int i, uint32_t *ret_offset, uint32_t *ret_size)
 
 /* The components of a block which are not in their initial state. */
 uint64_t arch_xstate_used(const void *xstate, size_t len);
-/* The length up to the end of the last component in use: all behind it is implied. */
+/* The length without the zeros at the end: they are implied. */
 size_t arch_xstate_trim(const void *xstate, size_t len);
 
 /*

@@ -14,7 +14,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "util/macro.h"
 
 #ifndef ARCH_GET_XCOMP_PERM
 #define ARCH_GET_XCOMP_PERM 0x1022
@@ -70,20 +69,18 @@ uint64_t arch_xstate_used(const void *xstate, size_t len)
 	return used;
 }
 
+/* The kernel gives zeros for what is not in use. CPUID would tell where components end, but it is
+ * slow in a virtual machine. */
 size_t arch_xstate_trim(const void *xstate, size_t len)
 {
-	uint64_t used = arch_xstate_used(xstate, len);
-	size_t end = LEGACY_AND_HEADER;
+	uint64_t word;
 
-	for (unsigned int i = FIRST_EXTENDED; i < ARCH_XSTATE_COMPONENTS; i++) {
-		uint32_t offset, size;
-
-		if (!(used >> i & 1))
-			continue;
-		arch_xstate_place(i, &offset, &size);
-		end = MAX(end, (size_t)offset + size);
+	for (; len > LEGACY_AND_HEADER; len -= sizeof(word)) {
+		memcpy(&word, (const char *)xstate + len - sizeof(word), sizeof(word));
+		if (word)
+			break;
 	}
-	return MIN(end, len);
+	return len;
 }
 
 /* Kernels and CPUs without such components have no such call. */

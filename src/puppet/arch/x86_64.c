@@ -75,16 +75,20 @@ int arch_get_xstate(struct context *ctx, pid_t tid, void *buf, size_t room)
 	return (int)iov.iov_len;
 }
 
+/* The kernel takes no less than everything; what the block lacks is zero. */
 int arch_set_xstate(struct context *ctx, pid_t tid, const void *buf, size_t len)
 {
-	unsigned char whole[ARCH_XSTATE_MAX] = {0};
-	struct iovec iov = {(void *)buf, len};
+	unsigned char whole[ARCH_XSTATE_MAX];
+	int size = arch_get_xstate(ctx, tid, whole, sizeof(whole));
+	struct iovec iov = {whole, (size_t)size};
 
-	/* The kernel takes no less than everything; what the block lacks is in its initial state. */
-	if (len < arch_xstate_size() && arch_xstate_size() <= sizeof(whole)) {
-		memcpy(whole, buf, len);
-		iov = (struct iovec){whole, arch_xstate_size()};
-	}
+	if (size < 0)
+		return size;
+	if (len > (size_t)size)
+		return err_msg(ctx, -EINVAL, "%zu bytes of extended state, this CPU has %d", len,
+			       size);
+	memcpy(whole, buf, len);
+	memset(whole + len, 0, (size_t)size - len);
 	if (ptrace(PTRACE_SETREGSET, tid, NT_X86_XSTATE, &iov) < 0)
 		return err_sys(ctx, -errno, "ptrace(PTRACE_SETREGSET, %d, NT_X86_XSTATE)", tid);
 	return 0;
