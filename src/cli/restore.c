@@ -48,7 +48,7 @@ static int take_option(struct context *ctx, int opt)
 		arg_opt.dir = optarg;
 		return -1;
 	case 'd':
-		arg_detached = true;
+		arg_detached = arg_opt.rebuild.detached = true;
 		return -1;
 	case 's':
 		arg_opt.leave_stopped = true;

@@ -77,7 +77,7 @@ static int reply_thread(struct collect *c, struct collect_thread *th, struct cal
 			      collect_name(c, p), p->parent->pid, p->parent->stat.comm);
 }
 
-static int check(struct rebuild *r, const struct rebuild_process *p)
+static int check_dumpable(struct rebuild *r, const struct rebuild_process *p)
 {
 	static const char path[] = "/proc/sys/fs/suid_dumpable";
 	_cleanup_free_ char *text = NULL;
@@ -94,6 +94,28 @@ static int check(struct rebuild *r, const struct rebuild_process *p)
 			      "%s: is dumpable by root only (2), which this kernel gives to "
 			      "nobody while fs.suid_dumpable is not 2",
 			      rebuild_name(r, p));
+}
+
+/* The root's parent is the coordinator until it ends. */
+static int check_pdeath(struct rebuild *r, const struct rebuild_process *p)
+{
+	if (!r->opt.detached || p->msg->parent)
+		return 0;
+	for (size_t i = 0; i < p->msg->n_threads; i++)
+		if (p->msg->threads[i]->pdeath_signal)
+			return rebuild_refuse(r, "restore it without --restore-detached",
+					      "%s: would get its parent-death signal (%d) as "
+					      "soon as coppice ends",
+					      rebuild_name(r, p),
+					      p->msg->threads[i]->pdeath_signal);
+	return 0;
+}
+
+static int check(struct rebuild *r, const struct rebuild_process *p)
+{
+	int res = check_dumpable(r, p);
+
+	return res ? res : check_pdeath(r, p);
 }
 
 /* A change of the fs uid and back; the stub has all its capabilities and keeps them. */
