@@ -2,14 +2,13 @@
 #include "file/content-hash.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #include "util/cleanup.h"
 #include "util/context.h"
 
-enum { CHUNK = 256 * 1024 };
+enum { CHUNK = 64 * 1024 };
 
 static void hash_state_guard(XXH3_state_t **state)
 {
@@ -19,11 +18,11 @@ static void hash_state_guard(XXH3_state_t **state)
 int content_hash(struct context *ctx, int fd, const char *name, uint64_t *ret_hash)
 {
 	_cleanup_(hash_state_guard) XXH3_state_t *state = XXH3_createState();
-	_cleanup_free_ unsigned char *buf = malloc(CHUNK);
+	unsigned char buf[CHUNK];
 	off_t offset = 0;
 	ssize_t n;
 
-	if (!state || !buf)
+	if (!state)
 		return err_oom(ctx);
 	(void)XXH3_64bits_reset(state);
 	while ((n = pread(fd, buf, CHUNK, offset)) != 0) {

@@ -144,7 +144,7 @@ static int look(struct collect *c, struct collect_process *p, const char *name,
 int inode_collect_link(struct collect *c, struct collect_process *p, const char *name,
 		       uint32_t *ret_inode)
 {
-	struct inode_sight sight;
+	struct inode_sight sight = {};
 	int r;
 
 	r = look(c, p, name, &sight);
@@ -205,7 +205,7 @@ static const struct mapping_node *find_mapping(const struct collect_files *files
 static int follow_mapping(struct collect *c, struct collect_process *p, const struct proc_map *map,
 			  uint32_t *ret_inode)
 {
-	struct inode_sight sight;
+	struct inode_sight sight = {};
 	char name[80];
 	int r;
 
@@ -233,7 +233,7 @@ int inode_collect_mapping(struct collect *c, struct collect_process *p, const st
 	uint64_t hash = mapping_hash(map);
 	const struct mapping_node *known;
 	struct mapping_node *node;
-	uint32_t inode;
+	uint32_t inode = 0;
 	int r;
 
 	if (!files)

@@ -17,20 +17,11 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "file/pipe-pair.h"
 #include "util/arena.h"
 #include "util/cleanup.h"
 #include "util/context.h"
 #include "util/macro.h"
-
-struct pipe_pair {
-	int fd[2]; /* owned */
-};
-
-static void pair_deinit(struct pipe_pair *pair)
-{
-	close_guard(&pair->fd[0]);
-	close_guard(&pair->fd[1]);
-}
 
 static int queued(struct context *ctx, int fd, size_t *ret)
 {
@@ -47,9 +38,10 @@ static int copy_pipe(struct context *ctx, int fd, uint32_t capacity, size_t byte
 		     struct pipe_pair *ret)
 {
 	ssize_t n;
+	int r = pipe_pair_init(ctx, ret);
 
-	if (pipe2(ret->fd, O_CLOEXEC | O_NONBLOCK) < 0)
-		return err_sys(ctx, -errno, "pipe2()");
+	if (r < 0)
+		return r;
 	if (fcntl(ret->fd[1], F_SETPIPE_SZ, capacity) < 0)
 		return err_sys(ctx, -errno, "fcntl(F_SETPIPE_SZ, %u)", capacity);
 	n = tee(fd, ret->fd[1], bytes, SPLICE_F_NONBLOCK);
@@ -64,7 +56,7 @@ static int copy_pipe(struct context *ctx, int fd, uint32_t capacity, size_t byte
 static int try_read(struct context *ctx, int fd, uint32_t capacity, size_t bytes, size_t want,
 		    size_t *ret_got, size_t *ret_gone)
 {
-	_cleanup_(pair_deinit) struct pipe_pair copy = {{-EBADF, -EBADF}};
+	_cleanup_(pipe_pair_deinit) struct pipe_pair copy = {{-EBADF, -EBADF}};
 	char buf[2];
 	size_t left = 0;
 	ssize_t n;
@@ -135,7 +127,7 @@ static int read_packets(struct context *ctx, struct arena *arena, int fd,
 int pipe_content_take(struct context *ctx, struct arena *arena, int fd,
 		      Coppice__PipeContent **ret_content)
 {
-	_cleanup_(pair_deinit) struct pipe_pair copy = {{-EBADF, -EBADF}};
+	_cleanup_(pipe_pair_deinit) struct pipe_pair copy = {{-EBADF, -EBADF}};
 	Coppice__PipeContent *content = arena_new(arena, Coppice__PipeContent);
 	int capacity = fcntl(fd, F_GETPIPE_SZ);
 	bool packets;
@@ -223,11 +215,13 @@ int pipe_content_put(struct context *ctx, const Coppice__PipeContent *content, i
 
 int pipe_content_check(struct context *ctx, const Coppice__PipeContent *content)
 {
-	_cleanup_(pair_deinit) struct pipe_pair pair = {{-EBADF, -EBADF}};
+	_cleanup_(pipe_pair_deinit) struct pipe_pair pair = {{-EBADF, -EBADF}};
+	int r;
 
 	if (content->capacity <= 65536) /* what every new pipe may have */
 		return 0;
-	if (pipe2(pair.fd, O_CLOEXEC) < 0)
-		return err_sys(ctx, -errno, "pipe2()");
+	r = pipe_pair_init(ctx, &pair);
+	if (r < 0)
+		return r;
 	return set_capacity(ctx, pair.fd[1], content->capacity);
 }

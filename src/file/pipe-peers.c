@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "file/pipe-pair.h"
 #include "file/state.h"
 #include "util/cleanup.h"
 
@@ -43,19 +44,16 @@ static int has_reader(struct context *ctx, int fd)
  */
 static int has_writer(struct context *ctx, int fd)
 {
-	_cleanup_close_ int in = -EBADF;
-	_cleanup_close_ int out = -EBADF;
+	_cleanup_(pipe_pair_deinit) struct pipe_pair scratch = {{-EBADF, -EBADF}};
 	short events = 0;
-	int scratch[2];
 	int r = poll_events(ctx, fd, &events);
 
 	if (r < 0 || (events & POLLHUP))
 		return r;
-	if (pipe2(scratch, O_CLOEXEC | O_NONBLOCK) < 0)
-		return err_sys(ctx, -errno, "pipe2()");
-	out = scratch[0];
-	in = scratch[1];
-	return tee(fd, in, 1, SPLICE_F_NONBLOCK) != 0;
+	r = pipe_pair_init(ctx, &scratch);
+	if (r < 0)
+		return r;
+	return tee(fd, scratch.fd[1], 1, SPLICE_F_NONBLOCK) != 0;
 }
 
 static int missing_side_is_outside(struct collect *c, const struct pipe_node *node)
