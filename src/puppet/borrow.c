@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "puppet/attach.h"
 #include "puppet/blob.h"
@@ -23,7 +24,7 @@
 #include "util/context.h"
 #include "util/macro.h"
 
-enum { PAGE = 4096, SLOT_SIZE = 64 * 1024, SLOTS_MAX = 64 };
+enum { SLOT_SIZE = 64 * 1024, SLOTS_MAX = 64 };
 
 static int area_failed(struct context *ctx, struct puppet *p, int r)
 {
@@ -38,7 +39,7 @@ static int area_failed(struct context *ctx, struct puppet *p, int r)
 static int area_map(struct context *ctx, struct boot *b, uint32_t slots)
 {
 	struct puppet_area *area = b->p->area;
-	uint64_t code = ALIGN_UP((uint64_t)stub_blob_len, (uint64_t)PAGE);
+	uint64_t code = ALIGN_UP((uint64_t)stub_blob_len, (uint64_t)sysconf(_SC_PAGESIZE));
 	uint64_t size = code + (uint64_t)slots * SLOT_SIZE;
 	int64_t base, r;
 
