@@ -17,6 +17,7 @@
  */
 #include "task/memory-cow.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,9 +57,12 @@ static void close_pagemap(struct pagemap *pagemap)
 
 void cow_deinit(struct cow *cow)
 {
-	for (size_t i = 0; i < cow->n; i++)
+	for (size_t i = 0; i < cow->n; i++) {
 		close_pagemap(cow->ancestors[i].pagemap);
+		close_guard(&cow->ancestors[i].mem);
+	}
 	close_pagemap(cow->own);
+	close_guard(&cow->mem);
 }
 
 static int add_ancestor(struct cow *cow, const struct collect_process *up)
@@ -70,6 +74,7 @@ static int add_ancestor(struct cow *cow, const struct collect_process *up)
 	if (r < 0)
 		return r;
 	a->p = up;
+	a->mem = -EBADF;
 	a->mm = c->cp->mms[up->msg->mm - 1];
 	cow->n++;
 	return 0;
@@ -80,7 +85,7 @@ int cow_init(struct cow *cow, struct mm_save *save)
 	const struct collect_process *up = save->p->parent;
 	int r;
 
-	*cow = (struct cow){.save = save};
+	*cow = (struct cow){.save = save, .mem = -EBADF};
 	for (; up && cow->n < COW_ANCESTORS; up = up->parent) {
 		const Coppice__Mm *last = cow->n > 0 ? cow->ancestors[cow->n - 1].mm : save->mm;
 
@@ -102,22 +107,23 @@ static bool may_be_shared(uint64_t entry)
 }
 
 /* By /proc/PID/mem: process_vm_readv() would end the sharing (memory-by-coordinator.c). */
-static bool read_page(const struct collect_process *p, uint64_t address, unsigned char *to,
-		      size_t size)
+static bool read_page(const struct collect_process *p, int *mem, uint64_t address,
+		      unsigned char *to, size_t size)
 {
-	_cleanup_close_ int mem = openat(p->proc_fd, "mem", O_RDONLY | O_CLOEXEC);
-
-	return mem >= 0 && io_pread_exact(mem, to, size, (off_t)address) == 0;
+	if (*mem < 0)
+		*mem = openat(p->proc_fd, "mem", O_RDONLY | O_CLOEXEC);
+	return *mem >= 0 && io_pread_exact(*mem, to, size, (off_t)address) == 0;
 }
 
-static bool equal_content(struct cow *cow, const struct cow_ancestor *a, uint64_t address)
+static bool equal_content(struct cow *cow, struct cow_ancestor *a, uint64_t address)
 {
 	enum { PAGE_MAX = 64 * 1024 };
 	unsigned char bytes[2][PAGE_MAX];
 	size_t size = cow->own->page_size;
 
-	return read_page(cow->save->p, address, bytes[0], size) &&
-	       read_page(a->p, address, bytes[1], size) && memcmp(bytes[0], bytes[1], size) == 0;
+	return read_page(cow->save->p, &cow->mem, address, bytes[0], size) &&
+	       read_page(a->p, &a->mem, address, bytes[1], size) &&
+	       memcmp(bytes[0], bytes[1], size) == 0;
 }
 
 /* The entries of one chunk of pages in both processes. */
@@ -127,7 +133,7 @@ struct entries {
 	uint64_t after[CHUNK];
 };
 
-static bool is_one_page(struct cow *cow, const struct cow_ancestor *a, uint64_t address,
+static bool is_one_page(struct cow *cow, struct cow_ancestor *a, uint64_t address,
 			const struct entries *e, size_t i)
 {
 	if (!may_be_shared(e->own[i]) || !may_be_shared(e->before[i]))

@@ -14,8 +14,10 @@ struct cow {
 		const struct collect_process *p;
 		const Coppice__Mm *mm;
 		struct pagemap *pagemap; /* owned */
+		int mem;		 /* /proc/PID/mem, opened when needed; owned */
 	} ancestors[COW_ANCESTORS];
 	struct pagemap *own; /* owned; NULL: there is no ancestor */
+	int mem;	     /* as that of ancestors */
 	bool shared;	     /* a page was found to be shared with the first of them */
 };
 

@@ -294,6 +294,7 @@ static int save_mm(struct collect *c, struct image_writer *image, struct page_ou
 	s->mm.runs.arena = c->arena;
 	s->mm.pagemap = &s->pagemap;
 	s->own.fd = -EBADF;
+	s->cow.mem = -EBADF;
 	s->pagemap.fd = -EBADF;
 	r = save_open(s, small);
 	if (r == 0)

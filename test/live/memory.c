@@ -177,6 +177,43 @@ static int check_holes(void)
 	       check_zero(area + 2000 * PAGE, 500 * PAGE) || check_zero(area + PAGE, 999 * PAGE);
 }
 
+/* Kilobytes of @at's mapping that a line of smaps tells. */
+static unsigned long smaps_kb(const char *at, const char *key)
+{
+	FILE *f = fopen("/proc/self/smaps", "re");
+	char line[512];
+	bool here = false;
+	unsigned long sum = 0;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		unsigned long start;
+		unsigned long end;
+
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			here = start <= (unsigned long)at && (unsigned long)at < end;
+		if (here && strncmp(line, key, strlen(key)) == 0)
+			sum += strtoul(line + strlen(key), NULL, 10);
+	}
+	if (f)
+		(void)fclose(f);
+	return sum;
+}
+
+/* Where there is swap space: pages that are not in memory at the dump. */
+static int make_swapped(void)
+{
+	if (map_area(2048, RW, ANON, -1))
+		return 1;
+	fill(area, length);
+	(void)madvise(area, length, MADV_PAGEOUT);
+	return smaps_kb(area, "Swap:") > 0 ? 0 : 77;
+}
+
+static int check_swapped(void)
+{
+	return check_filled(area, length);
+}
+
 static int make_prot_none(void)
 {
 	if (make_anonymous())
@@ -475,28 +512,21 @@ static int check_dev_zero(void)
 enum { HEAP = 16 << 20, CHILDREN = 4 };
 static pid_t children[CHILDREN];
 static int pipe_to_child[2];
+static _Atomic int *settled; /* how many descendants have done what they do before the dump */
 
-/* Kilobytes of @at's mapping that the process alone has. */
-static unsigned long private_kb(const char *at)
+static int prepare_family(void)
 {
-	FILE *f = fopen("/proc/self/smaps", "re");
-	char line[512];
-	bool here = false;
-	unsigned long sum = 0;
+	settled = mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	return settled == MAP_FAILED || pipe(pipe_to_child) < 0;
+}
 
-	while (f && fgets(line, sizeof(line), f)) {
-		unsigned long start;
-		unsigned long end;
-		unsigned long kb;
+static int await_family(int descendants)
+{
+	const struct timespec pause_ns = {.tv_nsec = 1000000};
 
-		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
-			here = start <= (unsigned long)at && (unsigned long)at < end;
-		if (here && sscanf(line, "Private_Dirty: %lu", &kb) == 1)
-			sum += kb;
-	}
-	if (f)
-		(void)fclose(f);
-	return sum;
+	while (*settled < descendants)
+		(void)nanosleep(&pause_ns, NULL);
+	return 0;
 }
 
 static void be_worker(int number)
@@ -505,19 +535,20 @@ static void be_worker(int number)
 
 	memset(area + number * PAGE, 0x11 * (number + 1), PAGE);
 	(void)close(pipe_to_child[1]);
+	(*settled)++;
 	if (read(pipe_to_child[0], &byte, 1) != 1)
 		_exit(2);
 	if (check_filled(area + CHILDREN * PAGE, (size_t)HEAP - CHILDREN * PAGE))
 		_exit(3);
 	if (area[number * PAGE + 9] != (char)(0x11 * (number + 1)))
 		_exit(4);
-	_exit(private_kb(area) > 1024 ? 5 : 0);
+	_exit(smaps_kb(area, "Private_Dirty:") > 1024 ? 5 : 0);
 }
 
 /* A prefork server: the heap is there once, and once again after the restore. */
 static int make_prefork(void)
 {
-	if (map_area(HEAP / PAGE, RW, ANON, -1) || pipe(pipe_to_child) < 0)
+	if (map_area(HEAP / PAGE, RW, ANON, -1) || prepare_family())
 		return 1;
 	(void)madvise(area, length, MADV_NOHUGEPAGE);
 	for (size_t i = 0; i < HEAP; i++)
@@ -527,12 +558,12 @@ static int make_prefork(void)
 		if (children[i] == 0)
 			be_worker(i);
 	}
-	return 0;
+	return await_family(CHILDREN);
 }
 
 static int check_prefork(void)
 {
-	CHECK(private_kb(area) <= 1024);
+	CHECK(smaps_kb(area, "Private_Dirty:") <= 1024);
 	CHECK_EQ(write(pipe_to_child[1], "abcd", CHILDREN), CHILDREN);
 	for (int i = 0; i < CHILDREN; i++) {
 		int status = -1;
@@ -590,6 +621,7 @@ static void be_generations(void)
 		next = generation < 3 ? fork() : -1;
 	}
 	(void)close(pipe_to_child[1]);
+	(*settled)++;
 	if (read(pipe_to_child[0], &byte, 1) != 1 || check_generation(generation))
 		_exit(10 + generation);
 	if (next > 0)
@@ -599,13 +631,13 @@ static void be_generations(void)
 
 static int make_lineage(void)
 {
-	if (map_area(64, RW, ANON, -1) || pipe(pipe_to_child) < 0)
+	if (map_area(64, RW, ANON, -1) || prepare_family())
 		return 1;
 	fill(area, length);
 	children[0] = fork();
 	if (children[0] == 0)
 		be_generations();
-	return 0;
+	return await_family(3);
 }
 
 static int check_lineage(void)
@@ -1063,6 +1095,7 @@ static int make_sysv(void)
 static const struct live_row rows[] = {
 	ROW(anonymous),
 	ROW(holes),
+	ROW(swapped),
 	ROW(prot_none),
 	ROW(execute_only),
 	ROW(read_only),
