@@ -26,13 +26,13 @@ uint64_t arch_xstate_used(const void *xstate, size_t len);
 size_t arch_xstate_trim(const void *xstate, size_t len);
 
 /*
- * Components that a process has to ask for. arch_ask_permission appends one entry to @t (of the first
- * thread); arch_permission reads its result; arch_request_permission appends what makes a
+ * Components that a process has to ask for. arch_ask_permission appends one entry to @t (of the
+ * first thread); arch_permission reads its result; arch_request_permission appends what makes a
  * process have @want that by itself has what the coordinator has.
  */
 void arch_ask_permission(struct call_table *t);
 uint64_t arch_permission(struct call_table *t, uint32_t first);
 void arch_request_permission(struct call_table *t, uint64_t want);
-/* Appends, to the table of a thread, what makes the kernel ready to take a block with the components
- * @used from ptrace. */
+/* Appends, to the table of a thread, what makes the kernel ready to take a block with the
+ * components @used from ptrace. */
 void arch_request_room(struct call_table *t, uint64_t used);

@@ -13,7 +13,7 @@ void creds_from_status(const struct proc_status *status, Coppice__Creds *ret);
 
 bool creds_equal(const Coppice__Creds *a, const Coppice__Creds *b);
 
-/* Appends the calls by which a task with the credentials @have gets @want; none if they are equal. */
+/* Appends the calls by which a task with the credentials @have gets @want; none if they equal. */
 void creds_add(struct call_table *t, const Coppice__Creds *have, const Coppice__Creds *want);
 
 /* Adds to @why what a task with @have cannot get of @want; nothing if it can get all. */

@@ -6,10 +6,10 @@
  *    others map (exit_robust_list() in kernel/futex/core.c). Its list is unregistered before the
  *    kill; after the restore it is registered again and the mutex is still held.
  *  - It writes 0 to its tid address. That is unregistered where others can see it.
- *  - SEM_UNDO operations are undone when the last sharer of the undo list dies. The adjustments cannot
- *    be read, nor given to another task: where there may be any, the dump is refused. Threads
- *    always have a list, mostly an empty one, so only semaphore sets are counted that were operated
- *    upon in the process's life.
+ *  - SEM_UNDO operations are undone when the last sharer of the undo list dies. The adjustments
+ *    cannot be read, nor given to another task: where there may be any, the dump is refused.
+ *    Threads always have a list, mostly an empty one, so only semaphore sets are counted that were
+ *    operated upon in the process's life.
  *
  * Not visible: a mutex with priority inheritance that somebody outside waits for. The kernel hands
  * it over with FUTEX_OWNER_DIED.

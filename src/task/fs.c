@@ -4,8 +4,8 @@
  *
  * Both directories are found again by their paths. A deleted directory, or one that cannot be
  * reached from the coordinator's root by the path that the kernel gives (something is mounted
- * over it, it lies outside of the root), is refused. All processes of a tree that passes the namespace
- * checks see the coordinator's mounts.
+ * over it, it lies outside of the root), is refused. All processes of a tree that passes the
+ * namespace checks see the coordinator's mounts.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -2,11 +2,11 @@
 /*
  * Resource limits and the OOM killer's score adjustment.
  *
- * Limits are read from /proc (prlimit needs CAP_SYS_RESOURCE for another user's process). A
- * stub sets its own by prlimit(0), which asks for CAP_SYS_RESOURCE only where a hard limit is
- * raised: so hard limits are raised first, while the stub has what privilege it ever has, and
- * everything gets its final value by the last thread's last calls, when there is nothing left that a
- * limit could get in the way of.
+ * Limits are read from /proc (prlimit needs CAP_SYS_RESOURCE for another user's process). A stub
+ * sets its own by prlimit(0), which asks for CAP_SYS_RESOURCE only where a hard limit is raised: so
+ * hard limits are raised first, while the stub has what privilege it ever has, and everything gets
+ * its final value by the last thread's last calls, when there is nothing left that a limit could
+ * get in the way of.
  *
  * What the process has used up of RLIMIT_CPU cannot be given back to it: it starts anew.
  */

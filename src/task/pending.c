@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signals that were sent but not yet taken: of each thread and of the process, with their siginfo, in
- * queue order (PTRACE_PEEKSIGINFO).
+ * Signals that were sent but not yet taken: of each thread and of the process, with their siginfo,
+ * in queue order (PTRACE_PEEKSIGINFO).
  *
  * A signal may be pending without a queue entry, when the kernel had no room for one; the program
  * would get it with si_code SI_USER, PID and uid 0, so such an entry is written down for it.
@@ -10,9 +10,9 @@
  * leader, which must therefore be alive. Stubs have all signals blocked but SIGTRAP; where one of
  * these is pending, it is blocked, too, which takes a stub that does not ring with it.
  *
- * A pending SI_TIMER signal comes back as an ordinary queue entry: the kernel no longer knows
- * that it belongs to a timer, so that expirations from then on until it is taken are a signal of their own
- * instead of adding to its overrun count.
+ * A pending SI_TIMER signal comes back as an ordinary queue entry: the kernel no longer knows that
+ * it belongs to a timer, so that expirations from then on until it is taken are a signal of their
+ * own instead of adding to its overrun count.
  */
 #include <errno.h>
 #include <signal.h>

@@ -2,12 +2,12 @@
 /*
  * Secure computing mode of each thread: strict, or a chain of filters.
  *
- * Filters are read back by ptrace, oldest first (PTRACE_SECCOMP_GET_FILTER; needs CAP_SYS_ADMIN
- * and a coordinator that is not itself filtered). Chains form a tree, as a filter belongs to all who
- * were forked after it was installed: SeccompFilter.parent. Equal programs after equal
- * histories count as one, since nothing in user space can tell them apart; but threads of a
- * process get their common part by SECCOMP_FILTER_FLAG_TSYNC, so that a later TSYNC of the program
- * finds the ancestry that it asks for.
+ * Filters are read back by ptrace, oldest first (PTRACE_SECCOMP_GET_FILTER; needs CAP_SYS_ADMIN and
+ * a coordinator that is not itself filtered). Chains form a tree, as a filter belongs to all who
+ * were forked after it was installed: SeccompFilter.parent. Equal programs after equal histories
+ * count as one, since nothing in user space can tell them apart; but threads of a process get their
+ * common part by SECCOMP_FILTER_FLAG_TSYNC, so that a later TSYNC of the program finds the ancestry
+ * that it asks for.
  *
  * They are installed while the stub has its privileges; the coordinator holds the stub with
  * PTRACE_O_SUSPEND_SECCOMP, so that what it still has to do is not filtered, and the filters

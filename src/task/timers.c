@@ -7,11 +7,11 @@
  * to, and armed right before the program goes on (phase resume), so that none runs while the tree
  * is rebuilt.
  *
- * A timer on the CPU clock of another process, and one on the CPU clock of "the thread that made it"
- * when there are several, is refused: the latter cannot be told from /proc. So is an overrun
- * count that has not been looked at by the next expiry, as nothing can set it. What cannot be
- * seen: whether a timer on CLOCK_REALTIME was set to an absolute time (it is restored with the
- * time that remained), and the id that the next timer_create would choose.
+ * A timer on the CPU clock of another process is refused, and one on the CPU clock of "the thread
+ * that made it" when there are several: which one it was cannot be told from /proc. So is an
+ * overrun count of the last signal, as nothing can set it. What cannot be seen: whether a timer on
+ * CLOCK_REALTIME was set to an absolute time (it is restored with the time that remained), and the
+ * id that the next timer_create would choose.
  */
 #include <errno.h>
 #include <signal.h>

@@ -81,7 +81,7 @@ static int check_memory(void)
 	return end_sharers();
 }
 
-/* Lists and contexts are made by those who have something to put into them; the sharers have only theirs. */
+/* Lists and contexts are made by those who put something into them; the sharers have only theirs. */
 static int make_io(void)
 {
 	return syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,

@@ -36,7 +36,7 @@ static int read_state(struct worker *w)
 	       prctl(40 /* PR_GET_TID_ADDRESS */, &w->tid_address);
 }
 
-/* Is the area registered that glibc believes in? Registering it again says EBUSY, another EINVAL. */
+/* Is the area registered that glibc believes in? Registering it again says EBUSY. */
 static int has_rseq(void)
 {
 	struct rseq *area = (void *)((char *)__builtin_thread_pointer() + __rseq_offset);
