@@ -15,6 +15,7 @@
 #include "kernel/proc.h"
 #include "kernel/sys.h"
 #include "puppet/attach.h"
+#include "puppet/freezer.h"
 #include "puppet/seize.h"
 #include "puppet/trace.h"
 #include "util/cleanup.h"
@@ -201,6 +202,8 @@ int seizure_await(struct seizure *s)
 		if (now_ms() < start + LOOK_MS)
 			continue;
 		r = seizure_take_announced(s);
+		if (r == 0)
+			r = freezer_thaw(s);
 		if (r < 0)
 			return r;
 		switch (state_of(first, comm, sizeof(comm))) {

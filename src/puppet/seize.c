@@ -19,6 +19,7 @@
 
 #include "kernel/proc.h"
 #include "puppet/attach.h"
+#include "puppet/freezer.h"
 #include "puppet/trace.h"
 #include "util/cleanup.h"
 #include "util/context.h"
@@ -335,6 +336,7 @@ static void let_go(struct seized *process)
 
 static void seizure_deinit(struct seizure *s)
 {
+	freezer_freeze_again(s->ctx, &s->thawed, &s->n_thawed);
 	for (size_t i = 0; i < s->n_processes; i++)
 		let_go(&s->processes[i]);
 	free(s->processes);
@@ -444,7 +446,7 @@ static void tree_deinit(struct puppet_tree *tree)
 
 int puppet_tree_seize(struct context *ctx, pid_t root, struct puppet_tree *ret_tree)
 {
-	_cleanup_(seizure_deinit) struct seizure s = {.ctx = ctx};
+	_cleanup_(seizure_deinit) struct seizure s = {.ctx = ctx, .root = root};
 	struct puppet_tree tree = {};
 	struct seized *process;
 	int r;
@@ -453,6 +455,8 @@ int puppet_tree_seize(struct context *ctx, pid_t root, struct puppet_tree *ret_t
 	r = add_process(&s, root, NULL);
 	if (r == 0)
 		r = scan_tree(&s);
+	if (r == 0)
+		r = freezer_thaw(&s);
 	process = r == 0 ? seizure_find(&s, root) : NULL;
 	if (process && process->n_tasks == 0 && !process->zombie)
 		r = err_msg(ctx, -ESRCH, "there is no process %d", root);
@@ -464,6 +468,10 @@ int puppet_tree_seize(struct context *ctx, pid_t root, struct puppet_tree *ret_t
 						  FATE_RUN); /* r is the error to tell */
 		return err_while(ctx, r, "seizing process %d and its descendants", root);
 	}
+	tree.thawed = s.thawed;
+	tree.n_thawed = s.n_thawed;
+	s.thawed = NULL;
+	s.n_thawed = 0;
 	*ret_tree = tree;
 	return 0;
 }
@@ -498,44 +506,51 @@ static void kill_process(struct puppet_process *process)
 		await_death(process->tasks[k]);
 }
 
-static int release_process(struct context *ctx, struct puppet_process *process,
-			   enum puppet_fate fate)
+static int leave_process(struct context *ctx, struct puppet_process *process)
 {
 	int worst = 0;
 
 	for (size_t k = 0; k < process->n_tasks; k++) {
-		struct puppet *p = process->tasks[k];
-		int r;
+		int r = 0;
 
-		if (p->state != PUPPET_LOOP)
-			continue;
-		r = puppet_leave(ctx, p);
+		if (process->tasks[k]->state == PUPPET_LOOP)
+			r = puppet_leave(ctx, process->tasks[k]);
 		if (r < 0 && r != -ESRCH)
 			worst = r;
 	}
+	return worst;
+}
+
+static void let_process_go(struct puppet_process *process, enum puppet_fate fate)
+{
 	if (fate == FATE_KILL) {
 		kill_process(process);
-		return worst;
+		return;
 	}
 	/* Sent while all are held: pending, and acted upon by the first that is let go. */
 	if (fate == FATE_STOP && process->n_tasks > 0 && !process->tasks[0]->group_stopped)
 		(void)kill(process->pid, SIGSTOP); /* ESRCH: it has died */
 	for (size_t k = 0; k < process->n_tasks; k++)
 		detach(process->tasks[k]);
-	return worst;
 }
 
 int puppet_tree_release(struct context *ctx, struct puppet_tree *tree, enum puppet_fate fate)
 {
 	int worst = 0;
 
-	/* Children first, so that a parent which is let go finds none of them held. */
-	for (size_t i = tree->n_processes; i-- > 0;) {
-		int r = release_process(ctx, &tree->processes[i], fate);
+	for (size_t i = 0; i < tree->n_processes; i++) {
+		int r = leave_process(ctx, &tree->processes[i]);
 
 		if (r < 0)
 			worst = r;
 	}
+	if (fate != FATE_KILL)
+		freezer_freeze_again(ctx, &tree->thawed, &tree->n_thawed);
+	/* Children first, so that a parent which is let go finds none of them held. */
+	for (size_t i = tree->n_processes; i-- > 0;)
+		let_process_go(&tree->processes[i], fate);
+	/* What is dead was thawed to die; the cgroup itself is as it was. */
+	freezer_freeze_again(ctx, &tree->thawed, &tree->n_thawed);
 	tree_deinit(tree);
 	return worst;
 }

@@ -28,6 +28,9 @@ struct seizure {
 	pid_t *announced;
 	size_t n_announced;
 	size_t announced_room;
+	pid_t root;
+	struct thawed *thawed; /* freezer.c's; owned */
+	size_t n_thawed;
 	bool died; /* a task has died since this was cleared: its children have moved */
 };
 
