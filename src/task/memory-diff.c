@@ -66,9 +66,9 @@ bool vma_diff_next(struct vma_diff *diff, struct vma_step *ret)
 
 	if (!old && !vma)
 		return false;
-	if (old_start < vma_start)
+	if (!vma || (old && old_start < vma_start))
 		*ret = (struct vma_step){VMA_UNMAP, old_start, MIN(old->end, vma_start), old, NULL};
-	else if (vma_start < old_start)
+	else if (!old || vma_start < old_start)
 		*ret = (struct vma_step){VMA_MAP, vma_start, MIN(vma->end, old_start), NULL, vma};
 	else
 		*ret = (struct vma_step){serves_as(old, vma) ? VMA_KEEP : VMA_REPLACE, vma_start,

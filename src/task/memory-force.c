@@ -73,16 +73,16 @@ static int force_piece(struct force *f, const struct page_piece *piece)
 	int r = data ? open_pages(f, piece->file) : 0;
 
 	for (uint64_t at = 0; r == 0 && at < piece->len; at += CHUNK) {
+		uint64_t to = piece->address + at;
 		size_t len = (size_t)MIN((uint64_t)CHUNK, piece->len - at);
 
 		r = data ? io_pread_exact(f->pages, bytes, len, (off_t)(piece->offset + at)) : 0;
 		if (r < 0)
 			return err_sys(f->r->ctx, r, "reading a page file");
-		r = io_pwrite_all(f->mem, bytes, len, (off_t)(piece->address + at));
+		r = io_pwrite_all(f->mem, bytes, len, (off_t)to);
 		if (r < 0)
 			return err_sys(f->r->ctx, r, "pwrite(/proc/%d/mem, %#llx)",
-				       f->p->puppet->tgid,
-				       (unsigned long long)(piece->address + at));
+				       f->p->puppet->tgid, (unsigned long long)to);
 	}
 	return r;
 }
