@@ -24,6 +24,7 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -87,6 +88,15 @@ int err_hint(struct context *ctx, int r, const char *fmt, ...) _printf_(3, 4);
 void err_clear(struct context *ctx);
 /* The symbolic name of an errno value ("ENOENT"), or "?" */
 const char *err_name(int code);
+
+#ifdef __clang_analyzer__
+/* What the contract says and the analyzer cannot see: the result is an error. */
+#define err_sys(...) ((void)err_sys(__VA_ARGS__), -EIO)
+#define err_msg(...) ((void)err_msg(__VA_ARGS__), -EIO)
+#define err_oom(...) ((void)err_oom(__VA_ARGS__), -ENOMEM)
+#define err_while(...) ((void)err_while(__VA_ARGS__), -EIO)
+#define err_hint(...) ((void)err_hint(__VA_ARGS__), -EIO)
+#endif
 
 void log_msg(struct context *ctx, enum log_level level, const char *fmt, ...) _printf_(3, 4);
 #define log_debug(ctx, ...) log_msg(ctx, LOG_DEBUG, __VA_ARGS__)
