@@ -14,6 +14,7 @@
 #include "checkpoint/collect.h"
 #include "image/diff.h"
 #include "image/walk.h"
+#include "task/memory.h"
 #include "task/registers.h"
 #include "util/cleanup.h"
 
@@ -217,6 +218,10 @@ int verify_compare(struct verify *v)
 	const struct diff diff = {.ignore = may_differ, .found = pass_on, .data = &comparison};
 	int rc = message_diff(r->ctx, &diff, &r->cp->base, &v->collect.cp->base);
 
+	/* Which pages are there; what is in them if page files are to be checked, too. */
+	if (rc >= 0)
+		rc = memory_compare(&v->collect, r->cp, r->images, r->opt.check_pages, note_text,
+				    v);
 	return rc < 0 ? rc : verdict(v);
 }
 
