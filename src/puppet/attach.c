@@ -258,6 +258,32 @@ static void leave_rseq(struct context *ctx, struct puppet *p)
 		arch_set_ip(&p->regs, cs.abort_ip);
 }
 
+/*
+ * Threads of the kernel's within the process, for io_uring: they stop, but never go back to user
+ * mode, so that a call that they are to execute is never executed. They have everything blocked.
+ */
+static int refuse_worker(struct context *ctx, struct puppet *p)
+{
+	enum { PF_IO_WORKER = 0x10 }; /* include/linux/sched.h */
+	const uint64_t unblockable = UINT64_C(1) << (SIGKILL - 1) | UINT64_C(1) << (SIGSTOP - 1);
+	_cleanup_(arena_deinit) struct arena arena = {0};
+	struct proc_status status;
+	struct proc_stat stat;
+	int r;
+
+	if (p->sigmask != ~unblockable)
+		return 0;
+	arena_init(&arena, ctx);
+	r = read_who(p->tgid, p->tid, &arena, &stat, &status);
+	if (r < 0)
+		return err_sys(ctx, r, "/proc/%d/task/%d/status", p->tgid, p->tid);
+	if (!(stat.flags & PF_IO_WORKER))
+		return 0;
+	r = err_msg(ctx, -EOPNOTSUPP, "task %d (%s) of process %d is a worker of io_uring", p->tid,
+		    stat.comm, p->tgid);
+	return err_hint(ctx, r, "have the program close its rings, and wait some seconds");
+}
+
 int attach_stopped(struct context *ctx, struct puppet *p)
 {
 	struct arch_regs was;
@@ -276,6 +302,9 @@ int attach_stopped(struct context *ctx, struct puppet *p)
 			    p->tgid);
 		return err_hint(ctx, r, "only 64-bit programs can be dumped");
 	}
+	r = refuse_worker(ctx, p);
+	if (r < 0)
+		return r;
 	was = p->regs;
 	/* A group stop interrupts calls by itself, and the program sees what signal(7) says. */
 	if (!p->group_stopped)

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* io_uring where no descriptor shows it: registered rings, and threads of its own. */
+#include <linux/io_uring.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "live.h"
+#include "side.h"
+#include "util/macro.h"
+
+#ifndef IORING_SETUP_NO_MMAP
+#define IORING_SETUP_NO_MMAP (1u << 14)
+#endif
+
+enum { ENTRIES = 4, ROOM = 64 * 1024, REGISTER_RING_FDS = 20 };
+
+/* 0, or 77 where the kernel will not. */
+static int set_up(struct io_uring_params *params, int *ret_fd)
+{
+	*ret_fd = (int)syscall(SYS_io_uring_setup, ENTRIES, params);
+	if (*ret_fd >= 0)
+		return 0;
+	(void)live_fail("io_uring_setup() is not permitted, or not with these flags");
+	return 77;
+}
+
+static uint64_t own_memory(void)
+{
+	void *p = mmap(NULL, ROOM, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	return p == MAP_FAILED ? 0 : (uintptr_t)p;
+}
+
+/* A ring in memory of our own, registered at @index, without a descriptor. */
+static int make_at(uint32_t index, uint32_t flags)
+{
+	struct io_uring_params params = {.flags = IORING_SETUP_NO_MMAP | flags};
+	struct io_uring_rsrc_update update = {.offset = index};
+	int fd, r;
+
+	params.cq_off.resv2 = own_memory(); /* user_addr, by its newer name */
+	params.sq_off.resv2 = own_memory();
+	r = set_up(&params, &fd);
+	if (r != 0)
+		return r;
+	update.data = (uint64_t)fd;
+	CHECK_EQ(syscall(SYS_io_uring_register, fd, REGISTER_RING_FDS, &update, 1), 1);
+	return close(fd) < 0;
+}
+
+static int make_registered(void)
+{
+	return make_at(0, 0);
+}
+
+static int make_registered_last(void)
+{
+	return make_at(15, 0);
+}
+
+static int make_side(void)
+{
+	return side_run(make_registered);
+}
+
+/* A thread of the kernel's polls the ring. */
+static int make_worker(void)
+{
+	return make_at(0, IORING_SETUP_SQPOLL);
+}
+
+/* Used and closed again: nothing is left that would be in the way. */
+static int make_closed(void)
+{
+	struct io_uring_params params = {0};
+	int fd;
+	int r = set_up(&params, &fd);
+
+	if (r != 0)
+		return r;
+	CHECK_EQ(syscall(SYS_io_uring_enter, fd, 0, 0, 0, NULL, 0), 0);
+	return close(fd) < 0;
+}
+
+static const struct live_row rows[] = {
+	{.name = "registered", .make = make_registered, .refused = "has registered an io_uring"},
+	{.name = "registered, the last index",
+	 .make = make_registered_last,
+	 .refused = "has registered an io_uring"},
+	{.name = "of one thread", .make = make_side, .refused = "has registered an io_uring"},
+	{.name = "worker", .make = make_worker, .refused = "is a worker of io_uring"},
+	{.name = "closed", .make = make_closed},
+};
+
+int main(int argc, char **argv)
+{
+	return live_main(argc, argv, rows, ARRAY_SIZE(rows));
+}
