@@ -39,7 +39,7 @@ enum {
 
 struct rebuild_options {
 	bool shell_job;
-	bool detached; /* the coordinator ends, and the root gets another parent */
+	bool detached;	    /* the coordinator ends, and the root gets another parent */
 	bool keep_clocks;   /* restore though CLOCK_MONOTONIC jumps */
 	bool check_content; /* compare the hashes of files found by path */
 	bool check_pages;   /* verify page file checksums */

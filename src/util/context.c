@@ -21,7 +21,7 @@ static void chain_start(struct err *err, int r)
 	err->hint[0] = '\0';
 }
 
-int (err_sys)(struct context *ctx, int r, const char *fmt, ...)
+int(err_sys)(struct context *ctx, int r, const char *fmt, ...)
 {
 	struct err *err = &ctx->err;
 	char text[ERR_TEXT - 96];
@@ -37,7 +37,7 @@ int (err_sys)(struct context *ctx, int r, const char *fmt, ...)
 	return r;
 }
 
-int (err_msg)(struct context *ctx, int r, const char *fmt, ...)
+int(err_msg)(struct context *ctx, int r, const char *fmt, ...)
 {
 	char text[ERR_TEXT];
 	va_list ap;
@@ -50,12 +50,12 @@ int (err_msg)(struct context *ctx, int r, const char *fmt, ...)
 	return r;
 }
 
-int (err_oom)(struct context *ctx)
+int(err_oom)(struct context *ctx)
 {
 	return err_msg(ctx, -ENOMEM, "out of memory");
 }
 
-int (err_while)(struct context *ctx, int r, const char *fmt, ...)
+int(err_while)(struct context *ctx, int r, const char *fmt, ...)
 {
 	struct err *err = &ctx->err;
 	va_list ap;
@@ -72,7 +72,7 @@ int (err_while)(struct context *ctx, int r, const char *fmt, ...)
 	return r;
 }
 
-int (err_hint)(struct context *ctx, int r, const char *fmt, ...)
+int(err_hint)(struct context *ctx, int r, const char *fmt, ...)
 {
 	va_list ap;
 

@@ -91,11 +91,11 @@ const char *err_name(int code);
 
 #ifdef __clang_analyzer__
 /* What the contract says and the analyzer cannot see: the result is an error. */
-#define err_sys(...) ((void)err_sys(__VA_ARGS__), -EIO)
-#define err_msg(...) ((void)err_msg(__VA_ARGS__), -EIO)
-#define err_oom(...) ((void)err_oom(__VA_ARGS__), -ENOMEM)
+#define err_sys(...)   ((void)err_sys(__VA_ARGS__), -EIO)
+#define err_msg(...)   ((void)err_msg(__VA_ARGS__), -EIO)
+#define err_oom(...)   ((void)err_oom(__VA_ARGS__), -ENOMEM)
 #define err_while(...) ((void)err_while(__VA_ARGS__), -EIO)
-#define err_hint(...) ((void)err_hint(__VA_ARGS__), -EIO)
+#define err_hint(...)  ((void)err_hint(__VA_ARGS__), -EIO)
 #endif
 
 void log_msg(struct context *ctx, enum log_level level, const char *fmt, ...) _printf_(3, 4);
