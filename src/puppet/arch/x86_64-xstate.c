@@ -10,6 +10,7 @@
 
 #include <asm/prctl.h>
 #include <cpuid.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,8 +29,20 @@ enum {
 	XSTATE_BV_AT = 512,
 };
 
-/* 0 on a CPU without XSAVE. */
-uint64_t arch_xstate_features(void)
+struct place {
+	uint32_t offset;
+	uint32_t size;
+};
+
+/* What the CPU tells of its XSAVE area. */
+struct layout {
+	bool known;
+	uint64_t features; /* 0 on a CPU without XSAVE */
+	size_t size;
+	struct place places[ARCH_XSTATE_COMPONENTS];
+};
+
+static uint64_t read_features(void)
 {
 	uint32_t a, b, c, d;
 
@@ -39,24 +52,53 @@ uint64_t arch_xstate_features(void)
 	return (uint64_t)d << 32 | a;
 }
 
-size_t arch_xstate_size(void)
+static void read_layout(struct layout *l)
 {
 	uint32_t a, b, c, d;
 
-	if (!arch_xstate_features())
-		return 0;
+	l->known = true;
+	l->features = read_features();
+	if (!l->features)
+		return;
 	__cpuid_count(XSAVE_LEAF, 0, a, b, c, d);
-	return b;
+	l->size = b;
+	for (unsigned int i = FIRST_EXTENDED; i < ARCH_XSTATE_COMPONENTS; i++) {
+		if (!(l->features >> i & 1))
+			continue;
+		__cpuid_count(XSAVE_LEAF, i, a, b, c, d);
+		l->places[i] = (struct place){.offset = b, .size = a};
+	}
+}
+
+/*
+ * Constants of the machine, read once: in a virtual machine each CPUID is an exit to the
+ * hypervisor, some 20 us, and every task would take a dozen.
+ */
+static const struct layout *layout(void)
+{
+	static struct layout constants;
+
+	if (!constants.known)
+		read_layout(&constants);
+	return &constants;
+}
+
+uint64_t arch_xstate_features(void)
+{
+	return layout()->features;
+}
+
+size_t arch_xstate_size(void)
+{
+	return layout()->size;
 }
 
 void arch_xstate_place(unsigned int i, uint32_t *ret_offset, uint32_t *ret_size)
 {
-	uint32_t a = 0, b = 0, c, d;
+	const struct place *place = &layout()->places[i];
 
-	if (i >= FIRST_EXTENDED && arch_xstate_features() >> i & 1)
-		__cpuid_count(XSAVE_LEAF, i, a, b, c, d);
-	*ret_offset = b;
-	*ret_size = a;
+	*ret_offset = place->offset;
+	*ret_size = place->size;
 }
 
 uint64_t arch_xstate_used(const void *xstate, size_t len)

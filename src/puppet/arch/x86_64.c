@@ -7,7 +7,6 @@
 
 #include <asm/sigcontext.h>
 #include <assert.h>
-#include <cpuid.h>
 #include <elf.h>
 #include <errno.h>
 #include <stddef.h>
@@ -375,13 +374,13 @@ static uint32_t xstate_size(uint64_t mask)
 {
 	uint32_t size = XSTATE_HEADER_END;
 
-	for (unsigned int i = 2; i < 63; i++) {
-		uint32_t a, b, c, d;
+	for (unsigned int i = 2; i < ARCH_XSTATE_COMPONENTS; i++) {
+		uint32_t offset, length;
 
 		if (!(mask >> i & 1))
 			continue;
-		__cpuid_count(0xd, i, a, b, c, d);
-		size = MAX(size, a + b);
+		arch_xstate_place(i, &offset, &length);
+		size = MAX(size, offset + length);
 	}
 	return size;
 }
