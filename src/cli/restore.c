@@ -104,7 +104,7 @@ static int wait_for(struct context *ctx, pid_t root)
 {
 	int status;
 
-	while (waitpid(root, &status, 0) < 0) {
+	while (waitpid(root, &status, __WALL) < 0) {
 		if (errno != EINTR) {
 			(void)err_sys(ctx, -errno, "waitpid(%d)", root);
 			(void)cli_fail(ctx, "cannot wait for the restored process");
