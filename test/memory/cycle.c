@@ -390,26 +390,29 @@ static int verify(struct rebuild *r, unsigned int *n_differences)
 		differs(n_differences, c.refusals[i].text);
 	if (ret == 0)
 		ret = memory_compare(&c, r->cp, r->images, true, differs, n_differences);
+	collect_deinit(&c);
+	arena_deinit(&arena);
+	free(processes);
+	free(threads);
 	return ret;
 }
 
-static int load(struct context *ctx, const char *dir, unsigned int *n_differences)
+static int load(struct context *ctx, struct arena *arena, const char *dir,
+		unsigned int *n_differences)
 {
 	_cleanup_image_reader_ struct image_reader *images = NULL;
 	const struct rebuild_options opt = {};
 	Coppice__Checkpoint *cp;
 	struct rebuild r;
-	struct arena arena;
 	uint64_t bytes = 0;
 	double t;
 	int ret;
 
-	arena_init(&arena, ctx);
 	ret = image_reader_open(ctx, dir, IMAGE_RESTORE, &images);
 	if (ret == 0)
-		ret = image_reader_load(ctx, images, &arena, &cp);
+		ret = image_reader_load(ctx, images, arena, &cp);
 	if (ret == 0)
-		ret = rebuild_init(&r, ctx, &arena, cp, &opt);
+		ret = rebuild_init(&r, ctx, arena, cp, &opt);
 	if (ret < 0)
 		return ret;
 	r.images = images;
@@ -420,7 +423,7 @@ static int load(struct context *ctx, const char *dir, unsigned int *n_difference
 	if (ret == 0)
 		ret = rebuild_inodes_create(&r);
 	if (ret == 0)
-		ret = make_stubs(&r, &arena);
+		ret = make_stubs(&r, arena);
 	if (ret == 0)
 		ret = memory_load_inodes(&r);
 	printf("stubs %.1f ms\n", (now() - t) * 1e3);
@@ -435,8 +438,13 @@ static int load(struct context *ctx, const char *dir, unsigned int *n_difference
 	if (ret == 0)
 		ret = rebuild_inodes_finish(&r);
 	for (size_t i = 0; ret == 0 && i < r.n_processes; i++)
-		ret = run_aspect(&r, &r.processes[i], &arena);
-	return ret < 0 ? ret : verify(&r, n_differences);
+		ret = run_aspect(&r, &r.processes[i], arena);
+	if (ret == 0)
+		ret = verify(&r, n_differences);
+	rebuild_deinit(&r);
+	for (size_t i = 0; i < r.n_processes; i++)
+		puppet_free(r.processes[i].puppet);
+	return ret;
 }
 
 static void print_chain(const struct context *ctx)
@@ -460,6 +468,7 @@ int main(int argc, char **argv)
 	char dir[] = "/tmp/memory-cycle-XXXXXX";
 	struct memory_stats stats = {};
 	unsigned int n_differences = 0;
+	struct arena arena;
 	char command[128];
 	char bytes[2];
 	int report[2];
@@ -488,11 +497,13 @@ int main(int argc, char **argv)
 		got += (int)len;
 	}
 	usleep(20000);
+	arena_init(&arena, &ctx);
 	r = save(&ctx, pid, "image", &stats);
 	if (r == 0)
-		r = load(&ctx, "image", &n_differences);
+		r = load(&ctx, &arena, "image", &n_differences);
 	if (r < 0)
 		print_chain(&ctx);
+	arena_deinit(&arena);
 	(void)kill(pid, SIGKILL);
 	(void)snprintf(command, sizeof(command), "rm -rf %s", dir);
 	(void)chdir("/");
