@@ -19,12 +19,30 @@ void call_table_init(struct call_table *t, struct arena *arena)
 
 void call_table_reset(struct call_table *t)
 {
-	/* arena_append derives capacity from the count, so vectors cannot be kept; data can. */
-	*t = (struct call_table){
-		.arena = t->arena,
-		.data = t->data,
-		.data_room = t->data_room,
-	};
+	t->n_calls = t->n_spaces = t->n_pointers = t->data_len = 0;
+	t->failed = false;
+}
+
+/* A new, zeroed element at the end of *@vec, of which @room are allocated; or NULL. */
+static void *append(struct call_table *t, void *vec, size_t *n, size_t *room, size_t size)
+{
+	char **slot = vec;
+	char *element;
+
+	if (*n == *room) {
+		size_t more = *room ? *room * 2 : 32;
+		char *bigger = arena_alloc(t->arena, more * size);
+
+		if (!bigger)
+			return NULL;
+		if (*n > 0)
+			memcpy(bigger, *slot, *n * size);
+		*slot = bigger;
+		*room = more;
+	}
+	element = *slot + (*n)++ * size;
+	memset(element, 0, size);
+	return element;
 }
 
 static bool data_make_room(struct call_table *t, size_t len)
@@ -56,7 +74,7 @@ uint32_t call_space(struct call_table *t, const void *src, size_t len)
 
 	if (t->failed || !data_make_room(t, offset + room))
 		goto failed;
-	space = arena_append(t->arena, &t->spaces, &t->n_spaces, sizeof(*space));
+	space = append(t, &t->spaces, &t->n_spaces, &t->space_room, sizeof(*space));
 	if (!space)
 		goto failed;
 	*space = (struct call_space){(uint32_t)offset, (uint32_t)room};
@@ -81,7 +99,7 @@ void call_point(struct call_table *t, uint32_t at, uint32_t target)
 	size_t i;
 
 	last = t->failed ? NULL
-			 : arena_append(t->arena, &t->pointers, &t->n_pointers, sizeof(*last));
+			 : append(t, &t->pointers, &t->n_pointers, &t->pointer_room, sizeof(*last));
 	if (!last) {
 		t->failed = true;
 		return;
@@ -102,7 +120,7 @@ uint32_t call_add_args(struct call_table *t, const char *what, uint64_t nr,
 {
 	struct call *call;
 
-	call = t->failed ? NULL : arena_append(t->arena, &t->calls, &t->n_calls, sizeof(*call));
+	call = t->failed ? NULL : append(t, &t->calls, &t->n_calls, &t->call_room, sizeof(*call));
 	if (!call) {
 		t->failed = true;
 		return 0;

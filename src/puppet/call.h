@@ -99,10 +99,13 @@ struct call_table {
 	struct arena *arena; /* owns everything below */
 	struct call *calls;
 	size_t n_calls;
+	size_t call_room;	   /* allocated, as the other rooms */
 	struct call_space *spaces; /* by offset */
 	size_t n_spaces;
+	size_t space_room;
 	struct call_pointer *pointers; /* by @at */
 	size_t n_pointers;
+	size_t pointer_room;
 	unsigned char *data; /* the in/out bytes; written over with what came back */
 	size_t data_len;
 	size_t data_room;
@@ -110,7 +113,7 @@ struct call_table {
 };
 
 void call_table_init(struct call_table *t, struct arena *arena);
-/* Empties the table for reuse; the arena keeps the memory. */
+/* Empties the table for reuse; it keeps its memory. */
 void call_table_reset(struct call_table *t);
 
 /*
