@@ -66,61 +66,112 @@ int boot_begin(struct context *ctx, struct puppet *p, const struct arch_boot *un
 	return 0;
 }
 
-/* Goes on to the next stop at a system call's entry or exit. */
-static int next_syscall_stop(struct context *ctx, struct puppet *p)
-{
-	struct trace_stop stop = {};
-	int r;
-
-	do {
-		/* With everything blocked the only signal that gets here is SIGSTOP. */
-		r = trace_go(ctx, p, PTRACE_SYSCALL, stop.kind == TRACE_SIGNAL ? stop.signal : 0);
-		if (r == 0)
-			r = trace_wait(ctx, p, &stop);
-		if (r < 0)
-			return r;
-	} while (stop.kind != TRACE_SYSCALL);
-	return 0;
-}
-
-int boot_call(struct context *ctx, struct boot *b, uint64_t nr, const uint64_t arg[6],
-	      int64_t *ret_result)
+int boot_start(struct context *ctx, struct boot *b, uint64_t nr, const uint64_t arg[6])
 {
 	struct puppet *p = b->p;
 	struct arch_regs regs;
 	int r;
 
+	r = fault_point(ctx, "remote call");
+	if (r < 0)
+		return r;
 	arch_call_regs(&regs, &p->regs, b->at, nr, arg);
 	r = arch_set_regs(ctx, p->tid, &regs);
 	if (r == 0)
 		r = trace_set_sigmask(ctx, p, ~UINT64_C(0));
-	if (r == 0)
-		r = next_syscall_stop(ctx, p);
-	if (r == 0)
-		r = next_syscall_stop(ctx, p);
-	if (r == 0)
-		r = arch_get_regs(ctx, p->tid, &regs);
+	b->stops = 2; /* at the call's entry, and at its exit */
+	return r < 0 ? r : trace_go(ctx, p, PTRACE_SYSCALL, 0);
+}
+
+int boot_park(struct context *ctx, struct boot *b)
+{
+	int r = trace_interrupt(ctx, b->p);
+
+	b->stops = 0;
+	return r < 0 ? r : trace_go(ctx, b->p, PTRACE_CONT, 0);
+}
+
+/* The task has stopped. 1: this ends what it does; 0: it goes on. */
+static int take_stop(struct context *ctx, struct boot *b, const struct trace_stop *stop)
+{
+	int r;
+
+	if (b->stops == 0) {
+		if (stop->kind == TRACE_PARKED)
+			return 1;
+		return trace_pass_to_park(ctx, b->p, stop);
+	}
+	if (stop->kind == TRACE_SYSCALL && --b->stops == 0)
+		return 1;
+	/* With everything blocked the only signal that gets here is SIGSTOP. */
+	r = trace_go(ctx, b->p, PTRACE_SYSCALL, stop->kind == TRACE_SIGNAL ? stop->signal : 0);
+	return r;
+}
+
+/* A call has come to its end, or the task is parked. */
+static int take_result(struct context *ctx, struct boot *b, int64_t *ret_result)
+{
+	struct arch_regs regs;
+	int r = arch_get_regs(ctx, b->p->tid, &regs);
+
 	if (r < 0)
 		return r;
 	*ret_result = arch_call_result(&regs);
 	return 0;
 }
 
+int boot_poll(struct context *ctx, struct boot *b, int64_t *ret_result)
+{
+	struct trace_stop stop;
+	int r;
+
+	while ((r = trace_poll(ctx, b->p, &stop)) > 0) {
+		r = take_stop(ctx, b, &stop);
+		if (r != 0)
+			break;
+	}
+	if (r <= 0)
+		return r;
+	r = take_result(ctx, b, ret_result);
+	return r < 0 ? r : 1;
+}
+
+/* Waits until what was begun is done. */
+static int finish(struct context *ctx, struct boot *b, int64_t *ret_result)
+{
+	struct trace_stop stop;
+	int r;
+
+	do {
+		r = trace_wait(ctx, b->p, &stop);
+		if (r == 0)
+			r = take_stop(ctx, b, &stop);
+	} while (r == 0);
+	return r < 0 ? r : take_result(ctx, b, ret_result);
+}
+
+int boot_call(struct context *ctx, struct boot *b, uint64_t nr, const uint64_t arg[6],
+	      int64_t *ret_result)
+{
+	int r = boot_start(ctx, b, nr, arg);
+
+	return r < 0 ? r : finish(ctx, b, ret_result);
+}
+
+int64_t boot_check(struct context *ctx, const struct boot *b, const char *what, int64_t result)
+{
+	if (result < 0 && result >= -4095)
+		return err_sys(ctx, (int)result, "%s in task %d", what, b->p->tid);
+	return result;
+}
+
 int64_t boot_must(struct context *ctx, struct boot *b, const char *what, uint64_t nr,
 		  const uint64_t arg[6])
 {
 	int64_t result;
-	int r;
+	int r = boot_call(ctx, b, nr, arg, &result);
 
-	r = fault_point(ctx, what);
-	if (r < 0)
-		return r;
-	r = boot_call(ctx, b, nr, arg, &result);
-	if (r < 0)
-		return r;
-	if (result < 0 && result >= -4095)
-		return err_sys(ctx, (int)result, "%s in task %d", what, b->p->tid);
-	return result;
+	return r < 0 ? r : boot_check(ctx, b, what, result);
 }
 
 static int wipe(struct context *ctx, struct boot *b)
@@ -130,21 +181,23 @@ static int wipe(struct context *ctx, struct boot *b)
 	return puppet_write(ctx, b->p, b->at, nothing, sizeof(nothing));
 }
 
+int boot_home(struct context *ctx, struct boot *b)
+{
+	int r = trace_set_sigmask(ctx, b->p, b->p->sigmask);
+
+	if (r == 0)
+		r = arch_set_regs(ctx, b->p->tid, &b->p->regs);
+	return r < 0 ? r : wipe(ctx, b);
+}
+
 int boot_end(struct context *ctx, struct boot *b)
 {
-	struct puppet *p = b->p;
-	int r;
+	int64_t unused;
+	int r = boot_park(ctx, b);
 
-	r = trace_interrupt(ctx, p);
 	if (r == 0)
-		r = trace_go(ctx, p, PTRACE_CONT, 0);
-	if (r == 0)
-		r = trace_await_park(ctx, p);
-	if (r == 0)
-		r = trace_set_sigmask(ctx, p, p->sigmask);
-	if (r == 0)
-		r = arch_set_regs(ctx, p->tid, &p->regs);
-	return r < 0 ? r : wipe(ctx, b);
+		r = finish(ctx, b, &unused);
+	return r < 0 ? r : boot_home(ctx, b);
 }
 
 int boot_end_after(struct context *ctx, struct boot *b, int r)

@@ -12,6 +12,7 @@ struct boot {
 	struct puppet *p;
 	puppet_addr at;
 	struct arch_boot undo; /* change it, then boot_update() */
+	unsigned int stops;    /* of the call under way, still to come; 0: being parked */
 };
 
 /* The task must be parked: with its own registers, or in the loop. */
@@ -19,12 +20,23 @@ int boot_begin(struct context *ctx, struct puppet *p, const struct arch_boot *un
 	       struct boot *ret_boot);
 /* Writes what is to be undone, should we die, over to the task. */
 int boot_update(struct context *ctx, struct boot *b);
+/*
+ * One system call, begun; or being parked, with no call under way. Then boot_poll: 1 when it is
+ * done, with the call's result (which may be an error code); 0 while it is not.
+ */
+int boot_start(struct context *ctx, struct boot *b, uint64_t nr, const uint64_t arg[6]);
+int boot_park(struct context *ctx, struct boot *b);
+int boot_poll(struct context *ctx, struct boot *b, int64_t *ret_result);
 /* One system call. 0 and its result (which may be an error code), or -errno with a chain. */
 int boot_call(struct context *ctx, struct boot *b, uint64_t nr, const uint64_t arg[6],
 	      int64_t *ret_result);
 /* The same, where a failure of the call is an error: the result, or -errno with a chain. */
 int64_t boot_must(struct context *ctx, struct boot *b, const char *what, uint64_t nr,
 		  const uint64_t arg[6]);
+/* The result of a call that must not fail, or -errno with a chain. */
+int64_t boot_check(struct context *ctx, const struct boot *b, const char *what, int64_t result);
+/* Ends the session of a task that is parked: its own registers and signal mask. */
+int boot_home(struct context *ctx, struct boot *b);
 /* Ends the session: the task is parked again, with its own registers and signal mask. */
 int boot_end(struct context *ctx, struct boot *b);
 /* The same after @r: an error is kept and returned, and the task still gets home if it lives. */

@@ -17,14 +17,14 @@
 
 #include "puppet/attach.h"
 #include "puppet/blob.h"
-#include "puppet/boot.h"
+#include "puppet/errand.h"
 #include "puppet/loop.h"
 #include "puppet/ring.h"
 #include "puppet/trace.h"
 #include "util/context.h"
 #include "util/macro.h"
 
-enum { SLOT_SIZE = 64 * 1024, SLOTS_MAX = 64 };
+enum { SLOT_SIZE = 64 * 1024, SLOTS_MAX = 64, AT_ONCE = 64 };
 
 static int area_failed(struct context *ctx, struct puppet *p, int r)
 {
@@ -36,40 +36,12 @@ static int area_failed(struct context *ctx, struct puppet *p, int r)
 	return r;
 }
 
-static int area_map(struct context *ctx, struct boot *b, uint32_t slots)
+static uint64_t code_size(void)
 {
-	struct puppet_area *area = b->p->area;
-	uint64_t code = ALIGN_UP((uint64_t)stub_blob_len, (uint64_t)sysconf(_SC_PAGESIZE));
-	uint64_t size = code + (uint64_t)slots * SLOT_SIZE;
-	int64_t base, r;
-
-	base = boot_must(ctx, b, "mmap", SYS_mmap,
-			 (uint64_t[6]){0, size, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
-				       (uint64_t)-1, 0});
-	if (base < 0)
-		return area_failed(ctx, b->p, (int)base);
-	b->undo.area = (uint64_t)base;
-	b->undo.area_len = size;
-	r = boot_update(ctx, b);
-	if (r < 0)
-		return (int)r;
-	r = boot_must(ctx, b, "mmap", SYS_mmap,
-		      (uint64_t[6]){(uint64_t)base + code, size - code, PROT_READ | PROT_WRITE,
-				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, (uint64_t)-1, 0});
-	if (r < 0)
-		return area_failed(ctx, b->p, (int)r);
-	area->base = (puppet_addr)base;
-	area->size = size;
-	area->code = area->base;
-	area->n_slots = slots;
-	area->slot_size = SLOT_SIZE;
-	area->reserve = LOOP_RESERVE;
-	area->slots_used = 0;
-	area->mapped = true;
-	return puppet_write(ctx, b->p, area->base, stub_blob, stub_blob_len);
+	return ALIGN_UP((uint64_t)stub_blob_len, (uint64_t)sysconf(_SC_PAGESIZE));
 }
 
-/* Takes what area_map has made away again. */
+/* Takes the mapping away again. */
 static int area_unmap(struct context *ctx, struct boot *b)
 {
 	uint64_t base = b->undo.area, size = b->undo.area_len;
@@ -107,86 +79,259 @@ static void slot_give(struct puppet *p)
 	p->area->users--;
 }
 
-/* The first of a process to be entered: maps the area, and moves into the loop if it can. */
-static int enter_first(struct context *ctx, struct puppet *p, uint32_t slots)
+/* Home after an error, with nothing of ours left in the process. */
+static void enter_abort(struct context *ctx, struct errand *e, int r)
 {
-	struct boot b;
-	int r;
+	struct puppet *p = e->boot.p;
+	struct err first = ctx->err;
 
-	/* One more than asked for: threads that were not entered run their tables there. */
-	slots = MIN(slots + 1, (uint32_t)SLOTS_MAX);
-	r = boot_begin(ctx, p, NULL, &b);
+	if (p->area->users > 0)
+		slot_give(p);
+	if (r == -ESRCH)
+		return;
+	(void)area_unmap(ctx, &e->boot); /* the first error is the one to tell */
+	ctx->err = first;
+	(void)boot_end_after(ctx, &e->boot, r);
+}
+
+static int enter_parked(struct context *ctx, struct errand *e, int64_t result _unused_)
+{
+	int r = boot_home(ctx, &e->boot);
+
+	return r < 0 ? r : 1;
+}
+
+static int enter_closed(struct context *ctx, struct errand *e, int64_t result _unused_)
+{
+	int r = loop_enter(ctx, &e->boot);
+
+	return r < 0 ? r : 1;
+}
+
+static int enter_connected(struct context *ctx, struct errand *e, int64_t result)
+{
+	int r = loop_connected(ctx, &e->boot, result);
+
 	if (r < 0)
 		return r;
-	r = area_map(ctx, &b, slots);
+	e->next = r > 0 ? enter_closed : enter_parked;
+	return r > 0 ? 0 : boot_park(ctx, &e->boot);
+}
+
+static int enter_mapped(struct context *ctx, struct errand *e, int64_t result)
+{
+	struct puppet *p = e->boot.p;
+	struct puppet_area *area = p->area;
+	int64_t r = boot_check(ctx, &e->boot, "mmap", result);
+
+	if (r < 0)
+		return area_failed(ctx, p, (int)r);
+	area->base = e->boot.undo.area;
+	area->size = e->boot.undo.area_len;
+	area->code = area->base;
+	area->n_slots = e->slots;
+	area->slot_size = SLOT_SIZE;
+	area->reserve = LOOP_RESERVE;
+	area->slots_used = 0;
+	area->answered = 0;
+	area->mapped = true;
+	r = puppet_write(ctx, p, area->base, stub_blob, stub_blob_len);
 	if (r == 0)
 		r = slot_take(ctx, p);
-	if (r == 0) {
-		r = loop_connect(ctx, &b);
-		if (r > 0)
-			r = loop_enter(ctx, &b);
-		if (r == 0 && p->area->looping)
-			return 0;
-		if (r < 0)
-			slot_give(p);
-	}
-	if (r < 0 && r != -ESRCH) {
-		struct err first = ctx->err;
+	if (r == 0)
+		r = loop_connect(ctx, &e->boot);
+	e->next = enter_connected;
+	return (int)r;
+}
 
-		(void)area_unmap(ctx, &b); /* the first error is the one to tell */
-		ctx->err = first;
+static int enter_reserved(struct context *ctx, struct errand *e, int64_t result)
+{
+	uint64_t code = code_size();
+	int64_t base = boot_check(ctx, &e->boot, "mmap", result);
+	int r;
+
+	if (base < 0)
+		return area_failed(ctx, e->boot.p, (int)base);
+	e->boot.undo.area = (uint64_t)base;
+	e->boot.undo.area_len = code + (uint64_t)e->slots * SLOT_SIZE;
+	r = boot_update(ctx, &e->boot);
+	if (r < 0)
+		return r;
+	e->next = enter_mapped;
+	return boot_start(ctx, &e->boot, SYS_mmap,
+			  (uint64_t[6]){(uint64_t)base + code, e->boot.undo.area_len - code,
+					PROT_READ | PROT_WRITE,
+					MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, (uint64_t)-1, 0});
+}
+
+/*
+ * The first of a process to be entered: one mapping, its slots made writable, a pair of sockets, one
+ * of them fetched and closed there; then into the loop. Without sockets it stays where it is.
+ */
+static int enter_begin(struct context *ctx, struct errand *e, struct puppet *p, uint32_t slots)
+{
+	int r;
+
+	*e = (struct errand){
+		/* One more than asked for: threads that were not entered run their tables there. */
+		.slots = MIN(slots + 1, (uint32_t)SLOTS_MAX),
+		.abort = enter_abort,
+	};
+	r = attach_check_filter(ctx, p);
+	if (r == 0)
+		r = boot_begin(ctx, p, NULL, &e->boot);
+	if (r < 0)
+		return r;
+	e->next = enter_reserved;
+	r = boot_start(ctx, &e->boot, SYS_mmap,
+		       (uint64_t[6]){0, code_size() + (uint64_t)e->slots * SLOT_SIZE,
+				     PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
+				     (uint64_t)-1, 0});
+	if (r < 0) {
+		e->next = NULL;
+		enter_abort(ctx, e, r);
 	}
-	return boot_end_after(ctx, &b, r);
+	return r;
+}
+
+/* The last user of the area takes it out. What fails, the task comes home. */
+static void leave_abort(struct context *ctx, struct errand *e, int r)
+{
+	if (e->boot.p->area->users == 0)
+		(void)boot_end_after(ctx, &e->boot, r);
+}
+
+static int leave_unmapped(struct context *ctx, struct errand *e, int64_t result)
+{
+	int64_t r = boot_check(ctx, &e->boot, "munmap", result);
+
+	if (r == 0)
+		r = boot_park(ctx, &e->boot);
+	e->next = enter_parked;
+	return (int)r;
+}
+
+static int leave_disconnected(struct context *ctx, struct errand *e, int64_t result _unused_)
+{
+	uint64_t base = e->boot.undo.area, size = e->boot.undo.area_len;
+	int r;
+
+	/* No longer undone before it is done: another thread may get the same addresses. */
+	e->boot.undo.area = 0;
+	e->boot.undo.fds = 0; /* lies in the area */
+	r = boot_update(ctx, &e->boot);
+	if (r < 0)
+		return r;
+	e->boot.p->area->mapped = false;
+	e->next = leave_unmapped;
+	return boot_start(ctx, &e->boot, SYS_munmap, (uint64_t[6]){base, size});
+}
+
+static int leave_called_back(struct context *ctx, struct errand *e, int64_t result _unused_)
+{
+	struct puppet *p = e->boot.p;
+	struct arch_boot undo = {.area = p->area->base, .area_len = p->area->size};
+	int r;
+
+	if (p->area->users > 0) {
+		r = loop_home(ctx, p);
+		return r < 0 ? r : 1;
+	}
+	r = loop_undo(ctx, p, &undo.fds);
+	if (r == 0)
+		r = boot_begin(ctx, p, &undo, &e->boot);
+	if (r < 0)
+		return r;
+	if (p->area->far_socket < 0)
+		return leave_disconnected(ctx, e, 0);
+	e->next = leave_disconnected;
+	return loop_disconnect(ctx, &e->boot);
+}
+
+/* 0: under way. 1: there was nothing to do. */
+static int leave_begin(struct context *ctx, struct errand *e, struct puppet *p)
+{
+	int r;
+
+	*e = (struct errand){.boot = {.p = p}, .abort = leave_abort};
+	slot_give(p);
+	p->state = PUPPET_STOPPED;
+	if (p->area->looping == p) {
+		e->next = leave_called_back;
+		r = loop_call_back(ctx, p);
+	} else if (p->area->users == 0) {
+		r = leave_called_back(ctx, e, 0);
+	} else {
+		return 1;
+	}
+	if (r < 0)
+		e->next = NULL;
+	return r;
 }
 
 int borrow_enter(struct context *ctx, struct puppet *p, uint32_t slots)
 {
+	struct errand e;
 	int r;
 
 	assert(p->state == PUPPET_STOPPED);
-	r = attach_check_filter(ctx, p);
-	if (r < 0)
-		return r;
-	r = p->area->mapped ? slot_take(ctx, p) : enter_first(ctx, p, slots);
+	if (p->area->mapped) {
+		r = attach_check_filter(ctx, p);
+		if (r == 0)
+			r = slot_take(ctx, p);
+	} else {
+		r = enter_begin(ctx, &e, p, slots);
+		if (r == 0 && errands_run(ctx, &e, 1) > 0)
+			r = e.outcome;
+	}
 	if (r < 0)
 		return r;
 	p->state = PUPPET_LOOP;
 	return 0;
 }
 
-/* The last user of the area: takes it out, and the task home. */
-static int leave_last(struct context *ctx, struct puppet *p)
-{
-	struct puppet_area *area = p->area;
-	struct arch_boot undo = {.area = area->base, .area_len = area->size};
-	struct boot b;
-	int r;
-
-	r = loop_undo(ctx, p, &undo.fds);
-	if (r == 0)
-		r = boot_begin(ctx, p, &undo, &b);
-	if (r < 0)
-		return r;
-	r = loop_disconnect(ctx, &b);
-	if (r == 0)
-		r = area_unmap(ctx, &b);
-	return boot_end_after(ctx, &b, r);
-}
-
 int borrow_leave(struct context *ctx, struct puppet *p)
 {
-	bool looping = p->area->looping == p;
-	int r = 0;
+	struct errand e;
+	int r;
 
 	assert(p->state == PUPPET_LOOP);
-	slot_give(p);
-	if (looping)
-		r = loop_park(ctx, p);
-	if (r == 0 && p->area->users == 0)
-		r = leave_last(ctx, p);
-	else if (r == 0 && looping)
-		r = loop_home(ctx, p);
-	if (p->state != PUPPET_GONE)
-		p->state = PUPPET_STOPPED;
-	return r;
+	r = leave_begin(ctx, &e, p);
+	if (r == 0 && errands_run(ctx, &e, 1) > 0)
+		r = e.outcome;
+	return r < 0 ? r : 0;
+}
+
+size_t borrow_enter_all(struct context *ctx, struct puppet **puppets, size_t n, uint32_t slots)
+{
+	struct errand errands[AT_ONCE];
+	size_t failed = 0;
+
+	for (size_t first = 0; first < n; first += AT_ONCE) {
+		size_t some = MIN(n - first, (size_t)AT_ONCE);
+
+		for (size_t i = 0; i < some; i++)
+			errands[i].outcome =
+				enter_begin(ctx, &errands[i], puppets[first + i], slots);
+		failed += errands_run(ctx, errands, some);
+		for (size_t i = 0; i < some; i++)
+			if (errands[i].outcome == 0)
+				puppets[first + i]->state = PUPPET_LOOP;
+	}
+	return failed;
+}
+
+size_t borrow_leave_all(struct context *ctx, struct puppet **puppets, size_t n)
+{
+	struct errand errands[AT_ONCE];
+	size_t failed = 0;
+
+	for (size_t first = 0; first < n; first += AT_ONCE) {
+		size_t some = MIN(n - first, (size_t)AT_ONCE);
+
+		for (size_t i = 0; i < some; i++)
+			errands[i].outcome = leave_begin(ctx, &errands[i], puppets[first + i]);
+		failed += errands_run(ctx, errands, some);
+	}
+	return failed;
 }

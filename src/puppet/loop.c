@@ -77,14 +77,12 @@ static int write_fds(struct context *ctx, struct puppet *p, int first, int secon
 	return puppet_write(ctx, p, area_slot(p->area, p->slot), fds, sizeof(fds));
 }
 
-/* Closes one of the program's descriptors; from here on it is not undone any more. */
+/* Starts closing one of the program's descriptors; from here on it is not undone any more. */
 static int close_far(struct context *ctx, struct boot *b, int fd, int still)
 {
-	int64_t r = write_fds(ctx, b->p, -1, still);
+	int r = write_fds(ctx, b->p, -1, still);
 
-	if (r == 0)
-		r = boot_must(ctx, b, "close", SYS_close, (uint64_t[6]){(uint64_t)fd});
-	return r < 0 ? (int)r : 0;
+	return r < 0 ? r : boot_start(ctx, b, SYS_close, (uint64_t[6]){(uint64_t)fd});
 }
 
 static int forget_fds(struct context *ctx, struct boot *b)
@@ -95,42 +93,52 @@ static int forget_fds(struct context *ctx, struct boot *b)
 
 int loop_connect(struct context *ctx, struct boot *b)
 {
-	struct puppet *p = b->p;
-	puppet_addr at = area_slot(p->area, p->slot);
-	int32_t fds[2];
-	int64_t result;
-	_cleanup_close_ int near = -EBADF;
-	int r, taken;
+	puppet_addr at = area_slot(b->p->area, b->p->slot);
+	int r = write_fds(ctx, b->p, -1, -1);
 
-	r = write_fds(ctx, p, -1, -1);
 	b->undo.fds = at;
 	if (r == 0)
 		r = boot_update(ctx, b);
-	if (r == 0)
-		r = boot_call(ctx, b, SYS_socketpair,
-			      (uint64_t[6]){AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, at},
-			      &result);
 	if (r < 0)
 		return r;
+	return boot_start(ctx, b, SYS_socketpair,
+			  (uint64_t[6]){AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, at});
+}
+
+/* Ours could not be taken: neither end is of use. */
+static int close_both(struct context *ctx, struct boot *b, const int32_t fds[2])
+{
+	int64_t result;
+	int r = write_fds(ctx, b->p, -1, -1);
+
+	for (int i = 0; i < 2 && r == 0; i++)
+		r = boot_call(ctx, b, SYS_close, (uint64_t[6]){(uint64_t)fds[i]}, &result);
+	return r < 0 ? r : forget_fds(ctx, b);
+}
+
+int loop_connected(struct context *ctx, struct boot *b, int64_t result)
+{
+	struct puppet *p = b->p;
+	int32_t fds[2];
+	int near = -EBADF, r;
+
 	if (result < 0) {
 		log_info(ctx, "process %d: no socket pair (%s): calls go one by one", p->tgid,
 			 err_name((int)result));
 		return forget_fds(ctx, b);
 	}
-	r = puppet_read(ctx, p, at, fds, sizeof(fds));
+	r = puppet_read(ctx, p, b->undo.fds, fds, sizeof(fds));
 	if (r < 0)
 		return r;
-	taken = take_socket(ctx, p, fds[0], &near);
-	if (taken < 0)
+	r = take_socket(ctx, p, fds[0], &near);
+	if (r < 0) {
 		log_info(ctx, "process %d: %s: calls go one by one", p->tgid, ctx->err.frame[0]);
-	r = close_far(ctx, b, fds[0], fds[1]);
-	if (r == 0 && taken < 0)
-		r = close_far(ctx, b, fds[1], -1);
-	if (r < 0 || taken < 0)
-		return r < 0 ? r : forget_fds(ctx, b);
-	p->area->socket = TAKE_FD(near);
+		return close_both(ctx, b, fds);
+	}
+	p->area->socket = near;
 	p->area->far_socket = fds[1];
-	return 1;
+	r = close_far(ctx, b, fds[0], fds[1]);
+	return r < 0 ? r : 1;
 }
 
 int loop_undo(struct context *ctx, struct puppet *p, uint64_t *ret_fds)
@@ -145,15 +153,12 @@ int loop_undo(struct context *ctx, struct puppet *p, uint64_t *ret_fds)
 int loop_disconnect(struct context *ctx, struct boot *b)
 {
 	struct puppet_area *area = b->p->area;
-	int r;
+	int far = area->far_socket;
 
-	if (area->far_socket < 0)
-		return 0;
-	r = close_far(ctx, b, area->far_socket, -1);
 	(void)close(area->socket); /* nothing is in flight any more */
 	area->socket = -EBADF;
 	area->far_socket = -EBADF;
-	return r;
+	return close_far(ctx, b, far, -1);
 }
 
 /* Writes frame and door into the task's slot; then the task may be sent to the loop's entry. */
@@ -232,11 +237,18 @@ int loop_visit(struct context *ctx, struct puppet *p)
 	return r < 0 ? r : trace_go(ctx, p, PTRACE_CONT, 0);
 }
 
-int loop_park(struct context *ctx, struct puppet *p)
+int loop_call_back(struct context *ctx, struct puppet *p)
 {
 	if (p->area->looping == p)
 		p->area->looping = NULL;
-	return trace_park(ctx, p);
+	return trace_interrupt(ctx, p);
+}
+
+int loop_park(struct context *ctx, struct puppet *p)
+{
+	int r = loop_call_back(ctx, p);
+
+	return r < 0 ? r : trace_await_park(ctx, p);
 }
 
 int loop_home(struct context *ctx, struct puppet *p)

@@ -10,19 +10,23 @@
 /* Bytes at the end of a slot which tables leave alone: sigreturn frame, door, stack. */
 enum { LOOP_RESERVE = 18 * 1024, LOOP_STACK = 2 * 1024 };
 
-/*
- * Makes the pair of sockets. 1: done; 0: it cannot be had (a full descriptor table): tables must
- * run the slow way.
- */
+/* Starts the call that makes the pair of sockets, in a boot session. */
 int loop_connect(struct context *ctx, struct boot *b);
-/* Closes it again, ours and the program's; nothing to do where there is none. */
+/*
+ * It has ended. 1: ours was taken, and the call that closes it in the program was started: the
+ * loop may be entered when that ends. 0: it cannot be had (a full descriptor table), nothing is
+ * left of it: tables must run the slow way.
+ */
+int loop_connected(struct context *ctx, struct boot *b, int64_t result);
+/* Starts the call that closes the far end; ours is closed. Only where there is one. */
 int loop_disconnect(struct context *ctx, struct boot *b);
 /* What boot code must close if we die, in memory of the area: for struct arch_boot.fds. */
 int loop_undo(struct context *ctx, struct puppet *p, uint64_t *ret_fds);
 
 /* From a boot session into the loop. */
 int loop_enter(struct context *ctx, struct boot *b);
-/* Out of the loop: parked, but still with the loop's registers. */
+/* Out of the loop: parked, but still with the loop's registers. In two halves, or whole. */
+int loop_call_back(struct context *ctx, struct puppet *p);
 int loop_park(struct context *ctx, struct puppet *p);
 /* A parked task gets its own mask and registers back. */
 int loop_home(struct context *ctx, struct puppet *p);

@@ -143,7 +143,7 @@ static int help_vfork(struct seizure *s, struct puppet *p, int64_t deadline)
 
 		r = look_at_all(s, &left, &first);
 		if (p->state == PUPPET_NONE)
-			trace_doze(1);
+			(void)trace_doze(1);
 	}
 	(void)children_go(s, p->tgid, false);
 	return r;
@@ -185,7 +185,7 @@ static int refuse_stuck(struct seizure *s, struct puppet *p)
 			p->tgid, p->tid);
 }
 
-int seizure_await(struct seizure *s)
+static int await_stops(struct seizure *s)
 {
 	int64_t start = now_ms(), deadline = start + GIVE_UP_MS;
 	struct puppet *first;
@@ -198,7 +198,7 @@ int seizure_await(struct seizure *s)
 		r = look_at_all(s, &left, &first);
 		if (r < 0 || left == 0)
 			return r;
-		trace_doze(1);
+		(void)trace_doze(1);
 		if (now_ms() < start + LOOK_MS)
 			continue;
 		r = seizure_take_announced(s);
@@ -223,4 +223,15 @@ int seizure_await(struct seizure *s)
 		if (now_ms() > deadline)
 			return refuse_stuck(s, first);
 	}
+}
+
+int seizure_await(struct seizure *s)
+{
+	sigset_t old;
+	int r;
+
+	trace_block_chld(&old);
+	r = await_stops(s);
+	trace_unblock_chld(&old);
+	return r;
 }

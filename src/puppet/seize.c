@@ -19,6 +19,7 @@
 
 #include "kernel/proc.h"
 #include "puppet/attach.h"
+#include "puppet/borrow.h"
 #include "puppet/freezer.h"
 #include "puppet/trace.h"
 #include "util/cleanup.h"
@@ -476,16 +477,25 @@ int puppet_tree_seize(struct context *ctx, pid_t root, struct puppet_tree *ret_t
 	return 0;
 }
 
+/* The first tasks that are in @state, of processes that have any; *@ret_n of them, to be freed. */
+static struct puppet **first_tasks(struct puppet_tree *tree, enum puppet_state state, size_t *ret_n)
+{
+	struct puppet **tasks = calloc(tree->n_processes, sizeof(struct puppet *));
+
+	*ret_n = 0;
+	for (size_t i = 0; tasks && i < tree->n_processes; i++)
+		if (tree->processes[i].n_tasks > 0 && tree->processes[i].tasks[0]->state == state)
+			tasks[(*ret_n)++] = tree->processes[i].tasks[0];
+	return tasks;
+}
+
 void puppet_tree_enter(struct context *ctx, struct puppet_tree *tree)
 {
-	for (size_t i = 0; i < tree->n_processes; i++) {
-		const struct puppet_process *process = &tree->processes[i];
+	size_t n;
+	_cleanup_free_ struct puppet **tasks = first_tasks(tree, PUPPET_STOPPED, &n);
 
-		if (process->n_tasks == 0 || process->tasks[0]->state != PUPPET_STOPPED)
-			continue;
-		if (puppet_enter(ctx, process->tasks[0], 1) < 0)
-			err_clear(ctx);
-	}
+	if (borrow_enter_all(ctx, tasks, n, 1) > 0)
+		err_clear(ctx);
 }
 
 static void await_death(struct puppet *p)
@@ -506,11 +516,11 @@ static void kill_process(struct puppet_process *process)
 		await_death(process->tasks[k]);
 }
 
-static int leave_process(struct context *ctx, struct puppet_process *process)
+static int leave_threads(struct context *ctx, struct puppet_process *process)
 {
 	int worst = 0;
 
-	for (size_t k = 0; k < process->n_tasks; k++) {
+	for (size_t k = 1; k < process->n_tasks; k++) {
 		int r = 0;
 
 		if (process->tasks[k]->state == PUPPET_LOOP)
@@ -519,6 +529,23 @@ static int leave_process(struct context *ctx, struct puppet_process *process)
 			worst = r;
 	}
 	return worst;
+}
+
+static size_t leave_firsts(struct context *ctx, struct puppet_tree *tree)
+{
+	size_t n, failed = 0;
+	_cleanup_free_ struct puppet **tasks = first_tasks(tree, PUPPET_LOOP, &n);
+
+	if (tasks)
+		return borrow_leave_all(ctx, tasks, n);
+	/* Without memory for a list: one by one. */
+	for (size_t i = 0; i < tree->n_processes; i++) {
+		const struct puppet_process *process = &tree->processes[i];
+
+		if (process->n_tasks > 0 && process->tasks[0]->state == PUPPET_LOOP)
+			failed += puppet_leave(ctx, process->tasks[0]) < 0;
+	}
+	return failed;
 }
 
 static void let_process_go(struct puppet_process *process, enum puppet_fate fate)
@@ -538,12 +565,15 @@ int puppet_tree_release(struct context *ctx, struct puppet_tree *tree, enum pupp
 {
 	int worst = 0;
 
+	/* Whoever shares an area with another leaves before that one. */
 	for (size_t i = 0; i < tree->n_processes; i++) {
-		int r = leave_process(ctx, &tree->processes[i]);
+		int r = leave_threads(ctx, &tree->processes[i]);
 
 		if (r < 0)
 			worst = r;
 	}
+	if (leave_firsts(ctx, tree) > 0 && ctx->err.code != -ESRCH)
+		worst = ctx->err.code;
 	if (fate != FATE_KILL)
 		freezer_freeze_again(ctx, &tree->thawed, &tree->n_thawed);
 	/* Children first, so that a parent which is let go finds none of them held. */

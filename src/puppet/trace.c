@@ -82,8 +82,7 @@ int trace_poll(struct context *ctx, struct puppet *p, struct trace_stop *ret_sto
 	return 1;
 }
 
-/* True for a dead task that wait does not report yet (see above). */
-static bool is_dead(const struct puppet *p)
+bool trace_is_dead(const struct puppet *p)
 {
 	_cleanup_close_ int fd = -EBADF;
 	char path[64], text[512];
@@ -102,38 +101,42 @@ static bool is_dead(const struct puppet *p)
 	return end && (end[2] == 'Z' || end[2] == 'X');
 }
 
-/* With SIGCHLD blocked: sleeps until one comes. */
-static bool doze(const sigset_t *chld, int ms)
+static void chld_set(sigset_t *ret_set)
+{
+	sigemptyset(ret_set);
+	sigaddset(ret_set, SIGCHLD);
+}
+
+void trace_block_chld(sigset_t *ret_old)
+{
+	sigset_t chld;
+
+	chld_set(&chld);
+	(void)sigprocmask(SIG_BLOCK, &chld, ret_old); /* cannot fail */
+}
+
+void trace_unblock_chld(const sigset_t *old)
+{
+	(void)sigprocmask(SIG_SETMASK, old, NULL); /* cannot fail */
+}
+
+bool trace_doze(int ms)
 {
 	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000L};
+	sigset_t chld;
 
-	return sigtimedwait(chld, NULL, &t) == SIGCHLD;
-}
-
-static void block_chld(sigset_t *ret_chld, sigset_t *ret_old)
-{
-	sigemptyset(ret_chld);
-	sigaddset(ret_chld, SIGCHLD);
-	(void)sigprocmask(SIG_BLOCK, ret_chld, ret_old); /* cannot fail */
-}
-
-void trace_doze(int ms)
-{
-	sigset_t chld, old;
-
-	block_chld(&chld, &old);
-	(void)doze(&chld, ms); /* the caller looks for itself what happened */
-	(void)sigprocmask(SIG_SETMASK, &old, NULL);
+	chld_set(&chld);
+	return sigtimedwait(&chld, NULL, &t) == SIGCHLD;
 }
 
 int trace_wait(struct context *ctx, struct puppet *p, struct trace_stop *ret_stop)
 {
-	sigset_t chld, old;
+	sigset_t old;
 	int r;
 
-	block_chld(&chld, &old);
+	trace_block_chld(&old);
 	while ((r = trace_poll(ctx, p, ret_stop)) == 0) {
-		if (doze(&chld, DOZE_MS) || !is_dead(p))
+		if (trace_doze(DOZE_MS) || !trace_is_dead(p))
 			continue;
 		/* It may have been reported between the two looks. */
 		r = trace_poll(ctx, p, ret_stop);
@@ -141,7 +144,7 @@ int trace_wait(struct context *ctx, struct puppet *p, struct trace_stop *ret_sto
 			r = trace_gone(ctx, p, -1);
 		break;
 	}
-	(void)sigprocmask(SIG_SETMASK, &old, NULL);
+	trace_unblock_chld(&old);
 	return r < 0 ? r : 0;
 }
 

@@ -26,8 +26,15 @@ struct trace_stop {
 int trace_wait(struct context *ctx, struct puppet *p, struct trace_stop *ret_stop);
 /* The same without waiting: 1 there was one, 0 there is none yet. */
 int trace_poll(struct context *ctx, struct puppet *p, struct trace_stop *ret_stop);
-/* Waits at most about @ms milliseconds for any child's change of state. */
-void trace_doze(int ms);
+/*
+ * Sleeping until something happens to some tracee, for a caller that polls several: SIGCHLD is
+ * blocked, then polls and dozes follow in turn. False: nothing has happened for @ms milliseconds.
+ */
+void trace_block_chld(sigset_t *ret_old);
+void trace_unblock_chld(const sigset_t *old);
+bool trace_doze(int ms);
+/* A dead task that wait does not report: see trace.c. */
+bool trace_is_dead(const struct puppet *p);
 
 /* PTRACE_CONT or PTRACE_SYSCALL. */
 int trace_go(struct context *ctx, struct puppet *p, int request, int signal);

@@ -45,7 +45,7 @@
 #include "hold.h"
 #include "util/macro.h"
 
-enum { TABLES = 100, TIMEOUT_MS = 80, GRACE_MS = 40 };
+enum { TABLES = 100, TIMEOUT_MS = 300, GRACE_MS = 40 };
 
 enum variant { WOKEN, HANDLED, RESTARTED, TIMED, VARIANTS };
 static const char *const variant_names[] = {"woken", "handled", "SA_RESTART", "timeout"};

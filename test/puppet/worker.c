@@ -202,17 +202,20 @@ static void *sleeper(void *unused)
 
 /*
  * The number that the next descriptor gets. A task whose coordinator has died closes the doorbell
- * when it comes to run, which may be after us: then once more.
+ * when it comes to run, which may be after us: then again, for as long as that may take.
  */
 static int next_number(int expected)
 {
-	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int fd = -1;
 
-	MUST(close(fd) == 0);
-	if (expected < 0 || fd == expected)
-		return fd;
-	(void)usleep(50000);
-	return next_number(-1);
+	for (int i = 0; i < 50; i++) {
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		MUST(close(fd) == 0);
+		if (expected < 0 || fd == expected)
+			break;
+		(void)usleep(3000);
+	}
+	return fd;
 }
 
 /* Descriptor numbers must be what they were, the signal mask too. */
