@@ -425,6 +425,7 @@ static int run_row(const struct row *row)
 	pid = fork();
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)setpgid(0, 0); /* in an orphaned group SIGTSTP would not stop it */
 		(void)close(question[1]);
 		(void)close(reply[0]);
 		row->make();
