@@ -164,16 +164,18 @@ static int make_exact(void)
 	return 0;
 }
 
+/*
+ * Of the time that the program did not exist next to nothing has passed for the timer: on an idle
+ * machine the sampler's own period. What a busy one adds by scheduling is in both numbers, so they
+ * are compared with each other.
+ */
 static int check_exact(void)
 {
-	const long long sampling =
-		10000000; /* a generous period of the sampler on a busy machine */
-
 	stop = 1;
 	(void)pthread_join(sampler, NULL);
 	CHECK(longest_gap > 0);
 	CHECK(drop_across >= 0);
-	if (drop_across > sampling)
+	if (drop_across > longest_gap / 2)
 		return live_fail("%lld us of the remaining time passed while the program did not "
 				 "exist for %lld us",
 				 drop_across / 1000, longest_gap / 1000);
