@@ -171,6 +171,35 @@ static int collect(struct collect *c, struct collect_process *p)
 	return r;
 }
 
+/* A stub that is put into a frozen group never comes to its next call. @procs: its cgroup.procs. */
+static int is_frozen(struct rebuild *r, const char *procs, bool *ret)
+{
+	static const struct {
+		const char *file;
+		const char *word;
+	} signs[] = {
+		{"cgroup.events", "frozen 1"},
+		{"freezer.state", "FROZEN"},
+		{"freezer.state", "FREEZING"},
+	};
+	const int len = (int)(strrchr(procs, '/') - procs);
+
+	*ret = false;
+	for (size_t i = 0; i < ARRAY_SIZE(signs) && !*ret; i++) {
+		const char *path = arena_printf(r->arena, "%.*s/%s", len, procs, signs[i].file);
+		_cleanup_free_ char *text = NULL;
+		int rc;
+
+		if (!path)
+			return err_oom(r->ctx);
+		rc = io_read_file(AT_FDCWD, path, &text, NULL);
+		if (rc < 0 && rc != -ENOENT)
+			return err_sys(r->ctx, rc, "reading %s", path);
+		*ret = rc >= 0 && strstr(text, signs[i].word);
+	}
+	return 0;
+}
+
 /* ---- restore -------------------------------------------------------------------------------- */
 
 static bool same_place(const Coppice__CgroupPlace *a, const Coppice__CgroupPlace *b)
@@ -182,6 +211,7 @@ static int check_place(struct rebuild *r, const struct rebuild_process *p,
 		       const Coppice__CgroupPlace *place)
 {
 	const char *kind = hierarchy_name(place->hierarchy);
+	bool frozen;
 	char *path;
 	int rc = cgroup_procs_path(r, place, &path);
 
@@ -196,7 +226,12 @@ static int check_place(struct rebuild *r, const struct rebuild_process *p,
 			r, errno == ENOENT ? "create the control group before restoring" : NULL,
 			"%s: cannot be put into its control group: %s: %s", rebuild_name(r, p),
 			path, strerrordesc_np(errno));
-	return 0;
+	rc = is_frozen(r, path, &frozen);
+	if (rc < 0 || !frozen)
+		return rc;
+	return rebuild_refuse(r, "thaw it, and freeze it again when the tree is restored",
+			      "%s: its control group %s (%s) is frozen", rebuild_name(r, p),
+			      place->path, kind);
 }
 
 /* Has another process before this one been checked for the same group? Mostly the previous one. */
