@@ -194,12 +194,14 @@ static void read_wchan(const struct puppet *p, char *name, size_t size)
 /* Lets the task sleep on for a moment, to see in what. It is stopped again when this returns. */
 static int look_where_it_sleeps(struct context *ctx, struct puppet *p, char *name, size_t size)
 {
+	enum { LOOKS = 2000 };
 	struct timespec moment = {.tv_nsec = 50000};
 	int r;
 
 	r = trace_go(ctx, p, PTRACE_CONT, 0);
 	name[0] = '\0';
-	for (int i = 0; i < 20 && r == 0 && (name[0] == '\0' || name[0] == '0'); i++) {
+	/* It may have to wait for a CPU first. */
+	for (int i = 0; i < LOOKS && r == 0 && (name[0] == '\0' || name[0] == '0'); i++) {
 		(void)nanosleep(&moment, NULL); /* shorter is fine, too */
 		read_wchan(p, name, size);
 	}

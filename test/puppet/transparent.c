@@ -45,7 +45,7 @@
 #include "hold.h"
 #include "util/macro.h"
 
-enum { TABLES = 100, TIMEOUT_MS = 300, GRACE_MS = 40 };
+enum { TABLES = 100, TIMEOUT_MS = 300, GRACE_MS = 40, PATIENCE_MS = 5000 };
 
 enum variant { WOKEN, HANDLED, RESTARTED, TIMED, VARIANTS };
 static const char *const variant_names[] = {"woken", "handled", "SA_RESTART", "timeout"};
@@ -880,10 +880,10 @@ static int experiment(const struct row *row, enum variant variant, bool held, st
 	} else if (signal) {
 		send_signal(NULL);
 	}
-	o.by_itself = await_done(variant == TIMED || !row->wake ? 2000 : GRACE_MS);
+	o.by_itself = await_done(variant == TIMED || !row->wake ? PATIENCE_MS : GRACE_MS);
 	if (!o.by_itself && row->wake)
 		row->wake();
-	if (await_done(2000)) {
+	if (await_done(PATIENCE_MS)) {
 		o.sign = board->result > 0 ? 1 : board->result < 0 ? -1 : 0;
 		o.error = board->error;
 		o.handled = board->handled;
@@ -927,7 +927,7 @@ static int compare(const struct row *row, enum variant variant)
 	same = alone.sign == held.sign && alone.error == held.error &&
 	       alone.handled == held.handled && alone.by_itself == held.by_itself;
 	/* A timeout may start anew, but never ends early. */
-	same = same && (!alone.by_itself || variant != TIMED || held.ms >= alone.ms - 2);
+	same = same && (!alone.by_itself || variant != TIMED || held.ms >= TIMEOUT_MS - 5);
 	if (same)
 		return 0;
 	(void)printf("%s, %s: not the same\n", row->name, variant_names[variant]);
