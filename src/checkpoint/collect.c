@@ -264,71 +264,137 @@ static int collect_local(struct collect *c, struct collect_process *p)
 	return 0;
 }
 
-/* What was asked in one table: where each aspect's entries begin. */
-struct asked {
-	uint32_t process[ASPECTS_MAX];
+/*
+ * What is asked in one table. The puppet answers while the coordinator reads on about the next
+ * process. One is under way at a time.
+ */
+struct question {
+	struct collect_thread *th; /* who is asked; NULL: none is under way */
+	struct call_table table;
+	uint32_t process[ASPECTS_MAX]; /* where each aspect's entries begin */
 	uint32_t thread[ASPECTS_MAX];
 };
 
-static void ask(struct collect *c, struct collect_process *p, struct collect_thread *th,
-		bool whole_process, struct call_table *t, struct asked *asked)
+/* The first thread is also asked what concerns the whole process. */
+static bool speaks_for_process(const struct collect_thread *th)
 {
+	return th == &th->process->threads[0];
+}
+
+static void append_questions(struct collect *c, struct question *q, struct collect_thread *th)
+{
+	struct call_table *t = &q->table;
+
 	for (size_t i = 0; task_aspects[i]; i++) {
 		const struct task_aspect *a = task_aspects[i];
 
-		asked->process[i] = (uint32_t)t->n_calls;
-		if (whole_process && a->ask)
-			a->ask(c, p, t);
-		asked->thread[i] = (uint32_t)t->n_calls;
+		q->process[i] = (uint32_t)t->n_calls;
+		if (speaks_for_process(th) && a->ask)
+			a->ask(c, th->process, t);
+		q->thread[i] = (uint32_t)t->n_calls;
 		if (a->ask_thread)
 			a->ask_thread(c, th, t);
 	}
 }
 
-static int take_reply(struct collect *c, struct collect_process *p, struct collect_thread *th,
-		      bool whole_process, struct call_table *t, const struct asked *asked)
+static int take_replies(struct collect *c, struct question *q, struct collect_thread *th)
 {
+	struct call_table *t = &q->table;
+
 	for (size_t i = 0; task_aspects[i]; i++) {
 		const struct task_aspect *a = task_aspects[i];
 		int r = 0;
 
-		if (whole_process && a->reply)
-			r = a->reply(c, p, t, asked->process[i]);
+		if (speaks_for_process(th) && a->reply)
+			r = a->reply(c, th->process, t, q->process[i]);
 		if (r >= 0 && a->reply_thread)
-			r = a->reply_thread(c, th, t, asked->thread[i]);
+			r = a->reply_thread(c, th, t, q->thread[i]);
 		if (r < 0)
-			return while_collecting(c, r, a, p, th->tid);
+			return while_collecting(c, r, a, th->process, th->tid);
 	}
 	return 0;
 }
 
-/* One table per thread; the first thread's also asks what concerns the whole process. */
-static int collect_remote(struct collect *c, struct collect_process *p, struct call_table *t)
+static int while_asking(struct collect *c, int r, const struct collect_thread *th)
 {
-	int r = 0;
+	return err_while(c->ctx, r, "asking thread %d of process %d (%s)", th->tid,
+			 th->process->pid, th->process->stat.comm);
+}
 
+static int ask(struct collect *c, struct question *q, struct collect_thread *th)
+{
+	int r;
+
+	call_table_reset(&q->table);
+	append_questions(c, q, th);
+	r = puppet_start(c->ctx, th->puppet, &q->table);
+	if (r < 0)
+		return while_asking(c, r, th);
+	q->th = th;
+	return 0;
+}
+
+static int await_answer(struct collect *c, struct question *q)
+{
+	struct collect_thread *th = q->th;
+	int r;
+
+	if (!th)
+		return 0;
+	q->th = NULL;
+	r = puppet_finish(c->ctx, th->puppet, &q->table);
+	return r < 0 ? while_asking(c, r, th) : take_replies(c, q, th);
+}
+
+/* After an error, which is the one to be told: the puppet must not be left with the table. */
+static void abandon(struct collect *c, struct question *q)
+{
+	struct err first = c->ctx->err;
+
+	if (q->th)
+		(void)puppet_finish(c->ctx, q->th->puppet, &q->table);
+	q->th = NULL;
+	c->ctx->err = first;
+}
+
+/* Does @p have a table that a process before it has too, and that answering might change? */
+static bool shares(const struct collect_process *p)
+{
+	return p->mm_owner != p || p->files_owner != p || p->fs_owner != p || p->sighand_owner != p;
+}
+
+/* On return the last thread's question may be under way. */
+static int collect_process_state(struct collect *c, struct collect_process *p, struct question *q)
+{
+	int r = shares(p) ? await_answer(c, q) : 0;
+
+	if (r >= 0)
+		r = collect_local(c, p);
 	for (size_t i = 0; r >= 0 && i < p->n_threads; i++) {
-		struct collect_thread *th = &p->threads[i];
-		struct asked asked;
-
-		call_table_reset(t);
-		ask(c, p, th, i == 0, t, &asked);
-		r = puppet_run(c->ctx, th->puppet, t);
-		if (r < 0)
-			return err_while(c->ctx, r, "asking thread %d of process %d (%s)", th->tid,
-					 p->pid, p->stat.comm);
-		r = take_reply(c, p, th, i == 0, t, &asked);
+		r = await_answer(c, q);
+		if (r >= 0)
+			r = ask(c, q, &p->threads[i]);
 	}
 	return r;
 }
 
-static int collect_process_state(struct collect *c, struct collect_process *p, struct call_table *t)
+static int collect_states(struct collect *c)
 {
-	int r = collect_local(c, p);
+	struct question q = {0};
+	int r = 0;
 
-	if (r < 0 || p->zombie)
-		return r;
-	return collect_remote(c, p, t);
+	call_table_init(&q.table, c->arena);
+	for (size_t i = 0; r >= 0 && i < c->n_processes; i++) {
+		r = cancel_point(c->ctx);
+		if (r >= 0)
+			r = collect_process_state(c, &c->processes[i], &q);
+		progress(c->ctx, "collecting", i + 1, c->n_processes);
+	}
+	if (r >= 0)
+		r = await_answer(c, &q);
+	if (r < 0)
+		abandon(c, &q);
+	return r;
 }
 
 static int new_checkpoint(struct collect *c)
@@ -358,7 +424,6 @@ static int collect_files(struct collect *c)
 
 int collect_tree(struct collect *c, const struct puppet_tree *tree)
 {
-	struct call_table table;
 	int r = new_checkpoint(c);
 
 	if (r < 0)
@@ -369,15 +434,9 @@ int collect_tree(struct collect *c, const struct puppet_tree *tree)
 	r = share_collect(c);
 	if (r < 0)
 		return r;
-	call_table_init(&table, c->arena);
-	for (size_t i = 0; i < c->n_processes; i++) {
-		r = cancel_point(c->ctx);
-		if (r >= 0)
-			r = collect_process_state(c, &c->processes[i], &table);
-		if (r < 0)
-			return r;
-		progress(c->ctx, "collecting", i + 1, c->n_processes);
-	}
+	r = collect_states(c);
+	if (r < 0)
+		return r;
 	r = collect_files(c);
 	return r < 0 ? r : tree_mark_outside(c->ctx, c->cp);
 }
