@@ -39,13 +39,8 @@
 #define SYS_POLL_RESTARTED SYS_ppoll
 #endif
 
-enum {
-	SEIZE_OPTIONS = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
-			PTRACE_O_TRACECLONE,
-};
-
-static int read_who(pid_t tgid, pid_t tid, struct arena *arena, struct proc_stat *ret_stat,
-		    struct proc_status *ret_status)
+int attach_who(pid_t tgid, pid_t tid, struct arena *arena, struct proc_stat *ret_stat,
+	       struct proc_status *ret_status)
 {
 	_cleanup_close_ int fd = -EBADF;
 	char path[64];
@@ -109,7 +104,7 @@ static int explain_eperm(struct context *ctx, pid_t tgid, pid_t tid)
 	int r;
 
 	arena_init(&arena, ctx);
-	r = read_who(tgid, tid, &arena, &stat, &status);
+	r = attach_who(tgid, tid, &arena, &stat, &status);
 	if (r == -ENOENT || r == -ESRCH)
 		return 1;
 	if (r < 0)
@@ -127,13 +122,13 @@ static int seize(pid_t tid, bool *ret_suspended)
 {
 	*ret_suspended = true;
 	if (ptrace(PTRACE_SEIZE, tid, NULL,
-		   (void *)(long)(SEIZE_OPTIONS | PTRACE_O_SUSPEND_SECCOMP)) == 0)
+		   (void *)(long)(ATTACH_OPTIONS | PTRACE_O_SUSPEND_SECCOMP)) == 0)
 		return 0;
 	/* Also the kernel's answer where the option is not permitted: then without. */
 	if (errno != EPERM && errno != EINVAL)
 		return -errno;
 	*ret_suspended = false;
-	return ptrace(PTRACE_SEIZE, tid, NULL, (void *)(long)SEIZE_OPTIONS) < 0 ? -errno : 0;
+	return ptrace(PTRACE_SEIZE, tid, NULL, (void *)(long)ATTACH_OPTIONS) < 0 ? -errno : 0;
 }
 
 static struct puppet *puppet_new(pid_t tgid, pid_t tid)
@@ -276,7 +271,7 @@ static int refuse_worker(struct context *ctx, struct puppet *p)
 	if (p->sigmask != ~unblockable)
 		return 0;
 	arena_init(&arena, ctx);
-	r = read_who(p->tgid, p->tid, &arena, &stat, &status);
+	r = attach_who(p->tgid, p->tid, &arena, &stat, &status);
 	if (r < 0)
 		return err_sys(ctx, r, "/proc/%d/task/%d/status", p->tgid, p->tid);
 	if (!(stat.flags & PF_IO_WORKER))
@@ -317,34 +312,6 @@ int attach_stopped(struct context *ctx, struct puppet *p)
 	if (memcmp(&was, &p->regs, sizeof(was)) == 0)
 		return 0;
 	return arch_set_regs(ctx, p->tid, &p->regs);
-}
-
-int attach_check_filter(struct context *ctx, struct puppet *p)
-{
-	_cleanup_(arena_deinit) struct arena arena = {};
-	struct proc_status status;
-	struct proc_stat stat;
-	int r;
-
-	if (p->filter_known)
-		return 0;
-	arena_init(&arena, ctx);
-	r = read_who(p->tgid, p->tid, &arena, &stat, &status);
-	if (r < 0)
-		return err_sys(ctx, r, "/proc/%d/task/%d/status", p->tgid, p->tid);
-	/* A task that was attached at its birth has its parent's options, or may get them now. */
-	if (status.seccomp != 0 && !p->suspended)
-		p->suspended =
-			ptrace(PTRACE_SETOPTIONS, p->tid, NULL,
-			       (void *)(long)(SEIZE_OPTIONS | PTRACE_O_SUSPEND_SECCOMP)) == 0;
-	if (status.seccomp != 0 && !p->suspended) {
-		r = err_msg(ctx, -EPERM, "task %d (%s) is under seccomp, which cannot be suspended",
-			    p->tid, stat.comm);
-		return err_hint(ctx, r, "run as root, and not under seccomp");
-	}
-	p->filtered = status.seccomp != 0;
-	p->filter_known = true;
-	return 0;
 }
 
 void detach(struct puppet *p)

@@ -2,7 +2,20 @@
 /* Attaching to one task, and letting it go. Private to the puppet layer. */
 #pragma once
 
+#include <sys/ptrace.h>
+
+#include "kernel/proc.h"
 #include "puppet/puppet.h"
+
+/* Of every borrowed puppet; PTRACE_O_SUSPEND_SECCOMP besides where that is permitted. */
+enum {
+	ATTACH_OPTIONS = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
+			 PTRACE_O_TRACECLONE,
+};
+
+/* What /proc tells of a task; -ENOENT or -ESRCH: it is gone. */
+int attach_who(pid_t tgid, pid_t tid, struct arena *arena, struct proc_stat *ret_stat,
+	       struct proc_status *ret_status);
 
 /*
  * Seizes task @tid of process @tgid and asks it to stop; does not wait. 0 and a new puppet in
@@ -16,9 +29,6 @@ int attach(struct context *ctx, pid_t tgid, pid_t tid, struct puppet **ret_puppe
  * section, and makes its registers such that an interrupted call goes on unnoticed.
  */
 int attach_stopped(struct context *ctx, struct puppet *p);
-
-/* Finds out whether the task is under seccomp: then calls may be made only if that is suspended. */
-int attach_check_filter(struct context *ctx, struct puppet *p);
 
 /* Lets a parked task go, as it is; waits for the death of a dead one. */
 void detach(struct puppet *p);

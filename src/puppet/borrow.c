@@ -15,10 +15,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "puppet/attach.h"
 #include "puppet/blob.h"
 #include "puppet/errand.h"
 #include "puppet/loop.h"
+#include "puppet/permit.h"
 #include "puppet/ring.h"
 #include "puppet/trace.h"
 #include "util/context.h"
@@ -177,7 +177,7 @@ static int enter_begin(struct context *ctx, struct errand *e, struct puppet *p, 
 		.slots = MIN(slots + 1, (uint32_t)SLOTS_MAX),
 		.abort = enter_abort,
 	};
-	r = attach_check_filter(ctx, p);
+	r = permit_calls(ctx, p);
 	if (r == 0)
 		r = boot_begin(ctx, p, NULL, &e->boot);
 	if (r < 0)
@@ -276,7 +276,7 @@ int borrow_enter(struct context *ctx, struct puppet *p, uint32_t slots)
 
 	assert(p->state == PUPPET_STOPPED);
 	if (p->area->mapped) {
-		r = attach_check_filter(ctx, p);
+		r = permit_calls(ctx, p);
 		if (r == 0)
 			r = slot_take(ctx, p);
 	} else {

@@ -88,7 +88,7 @@ struct puppet {
 	bool group_stopped;	  /* the thread group was stopped by a job-control signal */
 	int stop_signal;	  /* which one */
 	int wait_status;	  /* when PUPPET_GONE: the status that waitpid gave, or -1 */
-	bool filter_known;	  /* the next two have been found out */
+	bool permitted;		  /* remote calls have been found to be allowed */
 	bool filtered;		  /* under seccomp */
 	bool suspended;		  /* its seccomp filters are suspended while we hold it */
 	bool leave_after;	  /* was entered by puppet_start; puppet_finish leaves */

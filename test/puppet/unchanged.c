@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/prctl.h>
 #include <linux/rseq.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -197,6 +198,29 @@ static void filtered(void)
 		_exit(9);
 }
 
+static volatile char selector = SYSCALL_DISPATCH_FILTER_ALLOW;
+
+static void dispatch_on(void)
+{
+	if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, 0, 0, &selector) < 0)
+		_exit(9);
+}
+
+/* Answers once, computes for a while with its calls caught, and serves again. */
+static void dispatch_caught(void)
+{
+	char c;
+
+	dispatch_on();
+	(void)!read(question[0], &c, 1);
+	c++;
+	(void)!write(reply[1], &c, 1);
+	selector = SYSCALL_DISPATCH_FILTER_BLOCK;
+	for (volatile unsigned long i = 0; i < 1000000000; i++)
+		;
+	selector = SYSCALL_DISPATCH_FILTER_ALLOW;
+}
+
 static char share_stack[65536];
 
 static int share_memory_only(void *unused)
@@ -318,6 +342,8 @@ static const struct row rows[] = {
 	{"seccomp strict", strict, false, false},
 	{"seccomp filter", filtered, false, false},
 	{"shared memory", shared_memory, false, false},
+	{"syscall user dispatch", dispatch_on, false, false},
+	{"syscall user dispatch, caught", dispatch_caught, true, false},
 	{"vfork parent", vfork_parent, true, false},
 	{"SIGSTOP", job_stop, false, true},
 	{"SIGTSTP", terminal_stop, false, true},
