@@ -40,6 +40,7 @@ static const struct {
 	{"inodes[].fs_type", "on another machine the same file lies elsewhere"},
 	{"mms[].pages", "compared by memory_compare, not field by field"},
 	{"mms[].pages[].*", "compared by memory_compare, not field by field"},
+	{"inodes[].content_xxh3", "compared before the restore (--check-content)"},
 	{"inodes[].content", "page content is no part of collecting"},
 	{"inodes[].content[].*", "page content is no part of collecting"},
 	{"processes[].cow_parent", "found by comparing pages when content is written"},
@@ -167,8 +168,7 @@ static void verify_freep(struct verify **v)
 int verify_collect(struct rebuild *r, struct verify **ret_verify)
 {
 	_cleanup_(verify_freep) struct verify *v = calloc(1, sizeof(*v));
-	const struct collect_options opt = {.shell_job = r->opt.shell_job,
-					    .check_content = r->opt.check_content};
+	const struct collect_options opt = {.shell_job = r->opt.shell_job};
 	struct puppet_tree tree = {0};
 	int rc;
 
