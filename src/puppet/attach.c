@@ -83,9 +83,15 @@ static int refuse_traced(struct context *ctx, pid_t tid, const struct proc_stat 
 static int refuse_unpermitted(struct context *ctx, pid_t tid, const struct proc_stat *stat,
 			      const struct proc_status *status)
 {
-	int r = err_sys(ctx, -EPERM, "ptrace(PTRACE_SEIZE, %d)", tid);
+	int r;
 
-	if (stat->ppid == 0 || (stat->flags & 0x00200000 /* PF_KTHREAD */))
+	if (tid == getpid()) {
+		r = err_msg(ctx, -EINVAL, "process %d (%s) is coppice itself", tid, stat->comm);
+		return err_hint(ctx, r, "run coppice from outside the tree");
+	}
+	r = err_sys(ctx, -EPERM, "ptrace(PTRACE_SEIZE, %d)", tid);
+
+	if (stat->flags & 0x00200000 /* PF_KTHREAD */)
 		return err_while(ctx, r, "task %d (%s) is a kernel thread", tid, stat->comm);
 	r = err_while(ctx, r, "task %d (%s) of user %u", tid, stat->comm, status->uid[0]);
 	if (status->uid[0] != geteuid() && geteuid() != 0)
