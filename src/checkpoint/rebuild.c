@@ -165,6 +165,11 @@ static int check_pid(struct rebuild *r, pid_t pid, const char *what)
 
 	if (proc_open(pid, &fd) < 0 || proc_read_stat(fd, &stat) < 0)
 		return 0;
+	if (stat.state == 'Z')
+		return rebuild_refuse(r, "wait until its parent has collected it",
+				      "PID %d, which the image needs for a %s, is in use by "
+				      "process %d (%s), a zombie whose parent is process %d",
+				      pid, what, stat.pid, stat.comm, stat.ppid);
 	return rebuild_refuse(
 		r, "wait until it has ended, end it, or restore into a new PID namespace",
 		"PID %d, which the image needs for a %s, is in use by process %d (%s)", pid, what,
