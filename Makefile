@@ -35,7 +35,10 @@ check: deps-check
 	@$(MAKE) --no-print-directory -s all NINJA_FLAGS=--quiet
 	@ci/check $(BUILD)
 
-install: all
+# A PREFIX that is given holds, also where the build was set up with another.
+install: deps-build $(BUILD)/build.ninja
+	$(if $(filter file,$(origin PREFIX)),,meson configure $(BUILD) -Dprefix=$(PREFIX))
+	ninja -C $(BUILD) $(NINJA_FLAGS)
 	meson install -C $(BUILD) --no-rebuild
 
 uninstall:
