@@ -2,7 +2,9 @@
 /*
  * Keyrings of a task (keyrings(7)).
  *
- * Those of the thread and of the process live as long as the task, with the keys in them: refused.
+ * Those of the thread and of the process live as long as the task, with the keys in them: refused, as
+ * is the authority to construct a key, which the kernel's helpers for request_key(2) assume.
+ * Where requested keys go is kept, unless it is one of those.
  *
  * The session keyring is kept where it is the default one of the task's user, or the one that
  * coppice itself has: a restored program then has that of the coppice that restores it, as it is in
@@ -29,11 +31,12 @@ static const struct {
 	int32_t id;
 	const char *name;
 } own_keyrings[] = {
-	{KEY_SPEC_THREAD_KEYRING, "thread"},
-	{KEY_SPEC_PROCESS_KEYRING, "process"},
+	{KEY_SPEC_THREAD_KEYRING, "thread keyring"},
+	{KEY_SPEC_PROCESS_KEYRING, "process keyring"},
+	{KEY_SPEC_REQKEY_AUTH_KEY, "key to construct (KEYCTL_ASSUME_AUTHORITY)"},
 };
 
-enum { ASK_DEFAULT = ARRAY_SIZE(own_keyrings), ASK_COPPICE };
+enum { ASK_DEFAULT = ARRAY_SIZE(own_keyrings), ASK_COPPICE, ASK_REQUESTED };
 
 /* ---- the coordinator's own ------------------------------------------------------------------ */
 
@@ -98,6 +101,22 @@ static void ask_thread(struct collect *c, struct collect_thread *th, struct call
 					    CALL_IMM((int64_t)own_keyrings[i].id), CALL_IMM(0)));
 	ask_search(t, th->witness_key);
 	ask_search(t, c->surroundings->session_keyring);
+	call_expect_any(t, call_add(t, "keyctl(KEYCTL_SET_REQKEY_KEYRING)", SYS_keyctl,
+				    CALL_IMM(KEYCTL_SET_REQKEY_KEYRING),
+				    CALL_IMM((int64_t)KEY_REQKEY_DEFL_NO_CHANGE)));
+}
+
+/* To ask for keys to go into a keyring of one's own makes one. */
+static int reply_requested(struct collect *c, struct collect_thread *th, int64_t result)
+{
+	if (result < 0)
+		return err_sys(c->ctx, (int)result, "keyctl(KEYCTL_SET_REQKEY_KEYRING)");
+	th->msg->requested_keys = (uint32_t)result;
+	if (result != KEY_REQKEY_DEFL_THREAD_KEYRING && result != KEY_REQKEY_DEFL_PROCESS_KEYRING)
+		return 0;
+	return collect_refuse(c, "have it set another place (KEYCTL_SET_REQKEY_KEYRING)",
+			      "%s, thread %d: has requested keys put into a keyring of its own",
+			      collect_name(c, th->process), th->tid);
 }
 
 static int reply_session(struct collect *c, struct collect_thread *th, struct call_table *t,
@@ -125,9 +144,11 @@ static int reply_thread(struct collect *c, struct collect_thread *th, struct cal
 		return 0; /* a kernel without keys */
 	for (uint32_t i = 0; i < ARRAY_SIZE(own_keyrings) && r >= 0; i++)
 		if (call_result(t, first + i) != -ENOKEY)
-			r = collect_refuse(
-				c, NULL, "%s, thread %d: has a %s keyring, which would be lost",
-				collect_name(c, th->process), th->tid, own_keyrings[i].name);
+			r = collect_refuse(c, NULL, "%s, thread %d: has a %s, which would be lost",
+					   collect_name(c, th->process), th->tid,
+					   own_keyrings[i].name);
+	if (r >= 0)
+		r = reply_requested(c, th, call_result(t, first + ASK_REQUESTED));
 	return r < 0 ? r : reply_session(c, th, t, first);
 }
 
@@ -156,7 +177,7 @@ static int check(struct rebuild *r, const struct rebuild_process *p)
  * Stubs have coppice's own. The way back to the default one is to join it by its name, which is
  * looked for among those that the thread, as its own user by now, may search.
  */
-static int last_thread(struct rebuild *r, struct rebuild_thread *th, struct call_table *t)
+static int add_session(struct rebuild *r, struct rebuild_thread *th, struct call_table *t)
 {
 	const struct surroundings *s;
 	char name[32];
@@ -173,6 +194,16 @@ static int last_thread(struct rebuild *r, struct rebuild_thread *th, struct call
 	call_add(t, "keyctl(KEYCTL_JOIN_SESSION_KEYRING)", SYS_keyctl,
 		 CALL_IMM(KEYCTL_JOIN_SESSION_KEYRING), CALL_DATA(at));
 	return 0;
+}
+
+static int last_thread(struct rebuild *r, struct rebuild_thread *th, struct call_table *t)
+{
+	long own = keyctl(KEYCTL_SET_REQKEY_KEYRING, KEY_REQKEY_DEFL_NO_CHANGE, NULL, NULL, 0);
+
+	if (own >= 0 && (uint32_t)own != th->msg->requested_keys)
+		call_add(t, "keyctl(KEYCTL_SET_REQKEY_KEYRING)", SYS_keyctl,
+			 CALL_IMM(KEYCTL_SET_REQKEY_KEYRING), CALL_IMM(th->msg->requested_keys));
+	return add_session(r, th, t);
 }
 
 const struct task_aspect aspect_keyring = {

@@ -78,8 +78,11 @@ static int read_all(struct context *ctx, struct arena *arena, struct surrounding
 		r = cgroups_read(proc_fd, "", arena, &s->cgroups, &s->n_cgroups);
 	if (r >= 0)
 		r = labels_read(proc_fd, "", arena, &s->labels);
+	if (r >= 0)
+		r = audit_read_login(proc_fd, "", &s->login);
 	if (r < 0)
-		return err_sys(ctx, r, "reading coppice's own namespaces, cgroups and labels");
+		return err_sys(ctx, r,
+			       "reading coppice's own namespaces, cgroups, labels and login");
 	read_slice(s);
 	s->util_clamp = feature_probe(FEATURE_UTIL_CLAMP) == 1;
 	s->landlock = feature_probe(FEATURE_LANDLOCK) == 1;

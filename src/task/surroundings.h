@@ -43,6 +43,7 @@ struct surroundings {
 	char **labels;		      /* see label.c; NULL-terminated */
 	int32_t session_keyring;      /* that the coordinator has; 0: its user's default one */
 	bool landlock;		      /* the kernel has it */
+	uint32_t login;		      /* as Thread.login */
 	unsigned int landlock_layers; /* of the domain that the coordinator is in; 0: none */
 };
 
@@ -60,6 +61,9 @@ int cgroups_read(int proc_fd, const char *prefix, struct arena *arena, struct cg
 		 size_t *ret_n);
 /* The security labels, as "current=unconfined". 0 or -errno. */
 int labels_read(int proc_fd, const char *prefix, struct arena *arena, char ***ret);
+
+/* Whom the audit log names: as Thread.login. 0 or -errno. */
+int audit_read_login(int proc_fd, const char *prefix, uint32_t *ret);
 
 int parse_cgroups(const char *text, struct arena *arena, struct cgroup_place **ret, size_t *ret_n);
 /* "0-3,8": a list of CPUs, as a mask. */

@@ -153,8 +153,12 @@ static int collect(struct collect *c, struct collect_process *p)
 	return r;
 }
 
+/* -EINVAL: a kernel that does not let one choose ids. */
 static void ask(struct collect *c _unused_, struct collect_process *p, struct call_table *t)
 {
+	call_expect_any(t, call_add(t, "prctl(PR_TIMER_CREATE_RESTORE_IDS)", SYS_prctl,
+				    CALL_IMM(PR_TIMER_CREATE_RESTORE_IDS),
+				    CALL_IMM(PR_TIMER_CREATE_RESTORE_IDS_GET)));
 	for (size_t i = 0; i < p->msg->n_posix_timers; i++) {
 		int32_t id = p->msg->posix_timers[i]->id;
 		uint32_t at = call_space(t, NULL, sizeof(struct itimerspec));
@@ -178,9 +182,10 @@ static int reply(struct collect *c, struct collect_process *p, struct call_table
 {
 	int r = 0;
 
+	p->msg->timer_ids_chosen = call_result(t, first) == 1;
 	for (size_t i = 0; i < p->msg->n_posix_timers && !r; i++) {
 		Coppice__PosixTimer *msg = p->msg->posix_timers[i];
-		uint32_t asked = first + CALLS_PER_TIMER * (uint32_t)i;
+		uint32_t asked = first + 1 + CALLS_PER_TIMER * (uint32_t)i;
 		const struct itimerspec *from = call_arg_bytes(t, asked, 1);
 
 		msg->value_ns = to_ns(&from->it_value);
@@ -207,6 +212,11 @@ static int check(struct rebuild *r, const struct rebuild_process *p)
 	const Coppice__Process *msg = p->msg;
 	size_t n = msg->n_posix_timers;
 
+	if (msg->timer_ids_chosen && !can_choose_ids())
+		return rebuild_refuse(r, "use Linux 6.15 or newer",
+				      "%s: chooses the ids of its POSIX timers, which this kernel "
+				      "does not offer (PR_TIMER_CREATE_RESTORE_IDS)",
+				      rebuild_name(r, p));
 	if (!n || can_choose_ids() || msg->posix_timers[n - 1]->id < ID_BY_COUNTING_MAX)
 		return 0;
 	return rebuild_refuse(
@@ -256,7 +266,7 @@ static int last(struct rebuild *r _unused_, struct rebuild_process *p, struct ca
 	bool choose = can_choose_ids();
 	int32_t next = 0;
 
-	if (!msg->n_posix_timers)
+	if (!msg->n_posix_timers && !msg->timer_ids_chosen)
 		return 0;
 	if (choose)
 		add_choose_ids(t, PR_TIMER_CREATE_RESTORE_IDS_ON);
@@ -266,7 +276,7 @@ static int last(struct rebuild *r _unused_, struct rebuild_process *p, struct ca
 		add_create(t, msg->posix_timers[i]);
 		next = msg->posix_timers[i]->id + 1;
 	}
-	if (choose)
+	if (choose && !msg->timer_ids_chosen)
 		add_choose_ids(t, PR_TIMER_CREATE_RESTORE_IDS_OFF);
 	return 0;
 }

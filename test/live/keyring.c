@@ -6,6 +6,7 @@
 #include "live.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/keyctl.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -87,6 +88,46 @@ static int make_user(void)
 	return child_start(become_user, check_same, NULL);
 }
 
+/* ---- where requested keys go ------------------------------------------------------------------ */
+
+static long requested(int place)
+{
+	return syscall(SYS_keyctl, KEYCTL_SET_REQKEY_KEYRING, place);
+}
+
+static int make_requested(void)
+{
+	if (requested(KEY_REQKEY_DEFL_USER_KEYRING) >= 0)
+		return 0;
+	(void)live_fail("keyctl(KEYCTL_SET_REQKEY_KEYRING): %s", strerrordesc_np(errno));
+	return errno == ENOSYS ? 77 : 1;
+}
+
+static int check_requested(void)
+{
+	CHECK_EQ(requested(KEY_REQKEY_DEFL_NO_CHANGE), KEY_REQKEY_DEFL_USER_KEYRING);
+	return 0;
+}
+
+/* An exec takes the thread keyring away, and leaves the order to put keys there. */
+static int make_requested_own(void)
+{
+	int fds[2];
+	char byte;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return 1;
+	pid = fork();
+	if (pid == 0) {
+		(void)requested(KEY_REQKEY_DEFL_THREAD_KEYRING);
+		(void)execl("/bin/sleep", "sleep", "1000", NULL);
+		_exit(1);
+	}
+	(void)close(fds[1]);
+	return pid < 0 || read(fds[0], &byte, 1) != 0 || close(fds[0]) < 0;
+}
+
 static const struct live_row rows[] = {
 	{.name = "thread", .make = make_thread, .refused = "has a thread keyring"},
 	{.name = "process", .make = make_process, .refused = "has a process keyring"},
@@ -97,6 +138,10 @@ static const struct live_row rows[] = {
 	 .make = make_session,
 	 .refused = "a session keyring of its own"},
 	{.name = "another thread", .make = make_side, .refused = "has a thread keyring"},
+	{.name = "requested keys", .make = make_requested, .check = check_requested},
+	{.name = "requested keys, of its own",
+	 .make = make_requested_own,
+	 .refused = "has requested keys put into a keyring of its own"},
 };
 
 int main(int argc, char **argv)

@@ -19,7 +19,7 @@ STATUS_SKIP = {"VmPeak", "VmSize", "VmHWM", "VmRSS", "RssAnon", "RssFile", "RssS
                "FDSize", "State", "VmData", "VmStk", "VmExe", "VmLib", "Kthread",
                "Cpus_allowed_list", "Mems_allowed", "Mems_allowed_list", "HugetlbPages",
                "CoreDumping", "SigQ"}
-TASK_FILES = ["comm", "personality", "timerslack_ns"]
+TASK_FILES = ["comm", "personality", "timerslack_ns", "loginuid"]
 PROCESS_FILES = ["cmdline", "environ", "auxv", "limits", "oom_score_adj", "coredump_filter",
                  "timers", "cgroup", "autogroup"]
 LINKS = ["exe", "cwd", "root"]

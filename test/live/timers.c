@@ -125,6 +125,29 @@ static int check_later(void)
 	return 0;
 }
 
+/* ---- the next id is the program's choice ----------------------------------------------------- */
+
+enum { RESTORE_IDS = 77, OFF = 0, ON = 1, GET = 2 }; /* PR_TIMER_CREATE_RESTORE_IDS */
+
+static int make_chosen(void)
+{
+	if (prctl(RESTORE_IDS, ON, 0, 0, 0) == 0)
+		return 0;
+	(void)live_fail("this kernel has no PR_TIMER_CREATE_RESTORE_IDS");
+	return 77;
+}
+
+static int check_chosen(void)
+{
+	int id = 4242;
+
+	CHECK_EQ(prctl(RESTORE_IDS, GET, 0, 0, 0), ON);
+	CHECK_EQ(create(CLOCK_MONOTONIC, SIGEV_NONE, 0, NS, 0, &id), 0);
+	CHECK_EQ(id, 4242);
+	CHECK_EQ(prctl(RESTORE_IDS, OFF, 0, 0, 0), 0);
+	return 0;
+}
+
 /* ---- remaining time across the dump -------------------------------------------------------- */
 
 static int sampled;
@@ -185,6 +208,7 @@ static int check_exact(void)
 static const struct live_row rows[] = {
 	{.name = "ids", .make = make_ids, .check = check_ids},
 	{.name = "later", .make = make_later, .check = check_later},
+	{.name = "chosen ids", .make = make_chosen, .check = check_chosen},
 	{.name = "exact", .make = make_exact, .check = check_exact},
 };
 
