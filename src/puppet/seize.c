@@ -507,13 +507,31 @@ static void await_death(struct puppet *p)
 		(void)trace_go(&quiet, p, PTRACE_CONT, 0); /* it dies on the way */
 }
 
-static void kill_process(struct puppet_process *process)
+/* The leader last: it is reported only when the others have been waited for. */
+static void await_end(struct puppet_process *process)
 {
-	if (process->n_tasks > 0)
-		(void)kill(process->pid, SIGKILL); /* ESRCH: dead already */
-	/* The leader last: it is reported only when the others have been waited for. */
 	for (size_t k = process->n_tasks; k-- > 0;)
 		await_death(process->tasks[k]);
+}
+
+/*
+ * Children before their parents: a child that outlives its parent is somebody else's to reap.
+ * Siblings die at the same time.
+ */
+static void kill_tree(struct puppet_tree *tree)
+{
+	struct puppet_process *processes = tree->processes;
+
+	for (size_t end = tree->n_processes; end > 0;) {
+		pid_t parent = processes[end - 1].parent;
+		size_t first = end;
+
+		for (; first > 0 && processes[first - 1].parent == parent; first--)
+			if (processes[first - 1].n_tasks > 0)
+				(void)kill(processes[first - 1].pid, SIGKILL); /* ESRCH: is dead */
+		while (end > first)
+			await_end(&processes[--end]);
+	}
 }
 
 static int leave_threads(struct context *ctx, struct puppet_process *process)
@@ -550,10 +568,6 @@ static size_t leave_firsts(struct context *ctx, struct puppet_tree *tree)
 
 static void let_process_go(struct puppet_process *process, enum puppet_fate fate)
 {
-	if (fate == FATE_KILL) {
-		kill_process(process);
-		return;
-	}
 	/* Sent while all are held: pending, and acted upon by the first that is let go. */
 	if (fate == FATE_STOP && process->n_tasks > 0 && !process->tasks[0]->group_stopped)
 		(void)kill(process->pid, SIGSTOP); /* ESRCH: it has died */
@@ -577,8 +591,10 @@ int puppet_tree_release(struct context *ctx, struct puppet_tree *tree, enum pupp
 	if (fate != FATE_KILL)
 		freezer_freeze_again(ctx, &tree->thawed, &tree->n_thawed);
 	/* Children first, so that a parent which is let go finds none of them held. */
-	for (size_t i = tree->n_processes; i-- > 0;)
+	for (size_t i = fate == FATE_KILL ? 0 : tree->n_processes; i-- > 0;)
 		let_process_go(&tree->processes[i], fate);
+	if (fate == FATE_KILL)
+		kill_tree(tree);
 	/* What is dead was thawed to die; the cgroup itself is as it was. */
 	freezer_freeze_again(ctx, &tree->thawed, &tree->n_thawed);
 	tree_deinit(tree);
