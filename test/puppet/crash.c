@@ -3,12 +3,15 @@
  * Crash safety: a coordinator that seizes a busy program again and again, enters it, runs tables and
  * leaves, is killed (SIGKILL) at random moments. The program must go on as if nothing had happened.
  *
- * crash [ROUNDS [SEED]]; then the kill is repeated ROUNDS times.
+ * crash [slow] [ROUNDS [SEED]]: the kill is repeated ROUNDS times; slow: the program has no descriptors
+ * to spare, so that its calls go one by one.
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -79,13 +82,15 @@ static int kill_one(pid_t program, unsigned int after_us)
 
 int main(int argc, char **argv)
 {
-	int rounds = argc > 1 ? atoi(argv[1]) : 1000;
-	unsigned int seed = argc > 2 ? (unsigned int)atoi(argv[2]) : (unsigned int)time(NULL);
+	bool slow = argc > 1 && strcmp(argv[1], "slow") == 0;
+	char **arg = argv + 1 + slow;
+	int args = argc - 1 - slow, rounds = args > 0 ? atoi(arg[0]) : 1000;
+	unsigned int seed = args > 1 ? (unsigned int)atoi(arg[1]) : (unsigned int)time(NULL);
 	struct worker_board *board;
-	pid_t program = worker_start(&board);
+	pid_t program = worker_start(&board, slow);
 	int failed = 0;
 
-	(void)printf("%d rounds, seed %u\n", rounds, seed);
+	(void)printf("%d rounds%s, seed %u\n", rounds, slow ? ", slow" : "", seed);
 	srand(seed);
 	for (int i = 0; i < rounds && !failed; i++) {
 		char when[32];

@@ -15,6 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -22,6 +23,7 @@
 #include <unistd.h>
 
 static struct worker_board *board;
+static bool few;
 
 static void wrong(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static void wrong(const char *fmt, ...)
@@ -218,6 +220,13 @@ static int next_number(int expected)
 	return fd;
 }
 
+static void limit_descriptors(int n)
+{
+	const struct rlimit limit = {(rlim_t)n, (rlim_t)n};
+
+	MUST(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
 /* Descriptor numbers must be what they were, the signal mask too. */
 static void *bookkeeper(void *unused)
 {
@@ -233,8 +242,11 @@ static void *bookkeeper(void *unused)
 	while (true) {
 		int fd = next_number(first);
 
-		if (first < 0)
+		if (first < 0) {
 			first = fd;
+			if (few)
+				limit_descriptors(first + 1);
+		}
 		MUST(fd == first);
 		MUST(pthread_sigmask(SIG_SETMASK, NULL, &now) == 0);
 		for (int sig = 1; sig < 32; sig++)
@@ -299,7 +311,7 @@ static void run_process(void)
 	wait_for_signals();
 }
 
-pid_t worker_start(struct worker_board **ret_board)
+pid_t worker_start(struct worker_board **ret_board, bool few_descriptors)
 {
 	pid_t pid;
 
@@ -308,6 +320,7 @@ pid_t worker_start(struct worker_board **ret_board)
 	if (board == MAP_FAILED)
 		return -1;
 	*ret_board = board;
+	few = few_descriptors;
 	pid = fork();
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -21,8 +22,11 @@ struct worker_board {
 	char text[256];		 /* what the first one found */
 };
 
-/* Starts it; returns its root's PID. *@ret_board is shared with it. */
-pid_t worker_start(struct worker_board **ret_board);
+/*
+ * Starts it; returns its root's PID. *@ret_board is shared with it. @few_descriptors: one more, not
+ * two, may be opened.
+ */
+pid_t worker_start(struct worker_board **ret_board, bool few_descriptors);
 /* Waits until every lane has made progress. 0, or -1 with a message on stderr. */
 int worker_check(struct worker_board *board, const char *when);
 void worker_stop(pid_t pid);
