@@ -320,6 +320,33 @@ int attach_stopped(struct context *ctx, struct puppet *p)
 	return arch_set_regs(ctx, p->tid, &p->regs);
 }
 
+int detach_unstopped(pid_t tid, pid_t *ret_child)
+{
+	unsigned long child = 0;
+	int event, signal, status;
+	siginfo_t info;
+	bool stopped;
+	pid_t pid;
+
+	*ret_child = 0;
+	/* Asked before waiting: a stop that is there and not told of was told of before. */
+	stopped = ptrace(PTRACE_GETSIGINFO, tid, NULL, &info) == 0 || errno != ESRCH;
+	pid = waitpid(tid, &status, __WALL | WNOHANG);
+	if (pid == 0 && !stopped)
+		return 0;
+	if (pid < 0 || (pid > 0 && !WIFSTOPPED(status)))
+		return 1;
+	event = pid > 0 ? status >> 16 : PTRACE_EVENT_STOP;
+	if ((event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK ||
+	     event == PTRACE_EVENT_CLONE) &&
+	    ptrace(PTRACE_GETEVENTMSG, tid, NULL, &child) == 0)
+		*ret_child = (pid_t)child;
+	signal = event == 0 ? WSTOPSIG(status) : 0;
+	/* ESRCH: killed this moment. */
+	(void)ptrace(PTRACE_DETACH, tid, NULL, (void *)(long)signal);
+	return 1;
+}
+
 void detach(struct puppet *p)
 {
 	int status;

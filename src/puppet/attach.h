@@ -30,5 +30,12 @@ int attach(struct context *ctx, pid_t tgid, pid_t tid, struct puppet **ret_puppe
  */
 int attach_stopped(struct context *ctx, struct puppet *p);
 
+/*
+ * Lets a task go that was asked to stop and has not been seen to: PTRACE_DETACH is for stopped ones
+ * alone. A signal that stopped it is delivered. 1: done, or it is dead; *@ret_child: what it has made
+ * at this moment, to be let go, too, or 0. 0: it has not stopped yet.
+ */
+int detach_unstopped(pid_t tid, pid_t *ret_child);
+
 /* Lets a parked task go, as it is; waits for the death of a dead one. */
 void detach(struct puppet *p);

@@ -26,6 +26,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 
 #include "puppet/place.h"
 #include "puppet/trace.h"
@@ -136,8 +137,7 @@ int boot_poll(struct context *ctx, struct boot *b, int64_t *ret_result)
 	return r < 0 ? r : 1;
 }
 
-/* Waits until what was begun is done. */
-static int finish(struct context *ctx, struct boot *b, int64_t *ret_result)
+int boot_finish(struct context *ctx, struct boot *b, int64_t *ret_result)
 {
 	struct trace_stop stop;
 	int r;
@@ -155,7 +155,7 @@ int boot_call(struct context *ctx, struct boot *b, uint64_t nr, const uint64_t a
 {
 	int r = boot_start(ctx, b, nr, arg);
 
-	return r < 0 ? r : finish(ctx, b, ret_result);
+	return r < 0 ? r : boot_finish(ctx, b, ret_result);
 }
 
 int64_t boot_check(struct context *ctx, const struct boot *b, const char *what, int64_t result)
@@ -172,6 +172,29 @@ int64_t boot_must(struct context *ctx, struct boot *b, const char *what, uint64_
 	int r = boot_call(ctx, b, nr, arg, &result);
 
 	return r < 0 ? r : boot_check(ctx, b, what, result);
+}
+
+void boot_undo(struct context *ctx, struct boot *b)
+{
+	struct arch_boot undo = b->undo;
+	struct err first = ctx->err;
+	int32_t fds[2] = {-1, -1};
+	int64_t result;
+
+	if (undo.fds && puppet_read(ctx, b->p, undo.fds, fds, sizeof(fds)) < 0)
+		fds[0] = fds[1] = -1;
+	b->undo.fds = 0;
+	b->undo.area = 0;
+	/* As with all that follows, the first error is the one to tell. */
+	(void)boot_update(ctx, b);
+	for (int i = 0; i < 2; i++)
+		if (fds[i] >= 0)
+			(void)boot_call(ctx, b, SYS_close, (uint64_t[6]){(uint64_t)fds[i]},
+					&result);
+	if (undo.area)
+		(void)boot_call(ctx, b, SYS_munmap, (uint64_t[6]){undo.area, undo.area_len},
+				&result);
+	ctx->err = first;
 }
 
 static int wipe(struct context *ctx, struct boot *b)
@@ -196,7 +219,7 @@ int boot_end(struct context *ctx, struct boot *b)
 	int r = boot_park(ctx, b);
 
 	if (r == 0)
-		r = finish(ctx, b, &unused);
+		r = boot_finish(ctx, b, &unused);
 	return r < 0 ? r : boot_home(ctx, b);
 }
 

@@ -30,13 +30,17 @@ int boot_poll(struct context *ctx, struct boot *b, int64_t *ret_result);
 /* One system call. 0 and its result (which may be an error code), or -errno with a chain. */
 int boot_call(struct context *ctx, struct boot *b, uint64_t nr, const uint64_t arg[6],
 	      int64_t *ret_result);
-/* The same, where a failure of the call is an error: the result, or -errno with a chain. */
+/* Waits until what was started is done. 0 and a call's result, or -errno with a chain. */
+int boot_finish(struct context *ctx, struct boot *b, int64_t *ret_result);
+/* The same as boot_call, where a failure of the call is an error: the result, or -errno with a chain. */
 int64_t boot_must(struct context *ctx, struct boot *b, const char *what, uint64_t nr,
 		  const uint64_t arg[6]);
 /* The result of a call that must not fail, or -errno with a chain. */
 int64_t boot_check(struct context *ctx, const struct boot *b, const char *what, int64_t result);
 /* Ends the session of a task that is parked: its own registers and signal mask. */
 int boot_home(struct context *ctx, struct boot *b);
+/* After a failure: closes and unmaps what is to be undone, as far as that goes. */
+void boot_undo(struct context *ctx, struct boot *b);
 /* Ends the session: the task is parked again, with its own registers and signal mask. */
 int boot_end(struct context *ctx, struct boot *b);
 /* The same after @r: an error is kept and returned, and the task still gets home if it lives. */

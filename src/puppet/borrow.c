@@ -41,23 +41,6 @@ static uint64_t code_size(void)
 	return ALIGN_UP((uint64_t)stub_blob_len, (uint64_t)sysconf(_SC_PAGESIZE));
 }
 
-/* Takes the mapping away again. */
-static int area_unmap(struct context *ctx, struct boot *b)
-{
-	uint64_t base = b->undo.area, size = b->undo.area_len;
-	int64_t r;
-
-	if (!base)
-		return 0;
-	b->undo.area = 0;
-	b->undo.fds = 0; /* lies in the area */
-	r = boot_update(ctx, b);
-	if (r == 0)
-		r = boot_must(ctx, b, "munmap", SYS_munmap, (uint64_t[6]){base, size});
-	b->p->area->mapped = false;
-	return r < 0 ? (int)r : 0;
-}
-
 static int slot_take(struct context *ctx, struct puppet *p)
 {
 	struct puppet_area *area = p->area;
@@ -79,19 +62,22 @@ static void slot_give(struct puppet *p)
 	p->area->users--;
 }
 
-/* Home after an error, with nothing of ours left in the process. */
-static void enter_abort(struct context *ctx, struct errand *e, int r)
+/* Home after an error, with nothing of ours left in the process. Keeps the chain. */
+static void undo_and_end(struct context *ctx, struct boot *b, int r)
 {
-	struct puppet *p = e->boot.p;
-	struct err first = ctx->err;
-
-	if (p->area->users > 0)
-		slot_give(p);
 	if (r == -ESRCH)
 		return;
-	(void)area_unmap(ctx, &e->boot); /* the first error is the one to tell */
-	ctx->err = first;
-	(void)boot_end_after(ctx, &e->boot, r);
+	boot_undo(ctx, b);
+	loop_forget(b->p->area);
+	b->p->area->mapped = false;
+	(void)boot_end_after(ctx, b, r); /* r is what the caller returns */
+}
+
+static void enter_abort(struct context *ctx, struct errand *e, int r)
+{
+	if (e->boot.p->area->users > 0)
+		slot_give(e->boot.p);
+	undo_and_end(ctx, &e->boot, r);
 }
 
 static int enter_parked(struct context *ctx, struct errand *e, int64_t result _unused_)
@@ -197,8 +183,15 @@ static int enter_begin(struct context *ctx, struct errand *e, struct puppet *p, 
 /* The last user of the area takes it out. What fails, the task comes home. */
 static void leave_abort(struct context *ctx, struct errand *e, int r)
 {
-	if (e->boot.p->area->users == 0)
-		(void)boot_end_after(ctx, &e->boot, r);
+	struct err first = ctx->err;
+
+	if (e->boot.p->area->users > 0)
+		return;
+	if (e->boot.at != 0)
+		undo_and_end(ctx, &e->boot, r);
+	else if (r != -ESRCH && e->boot.p->area->looping == NULL)
+		(void)loop_home(ctx, e->boot.p); /* the first error is the one to tell */
+	ctx->err = first;
 }
 
 static int leave_unmapped(struct context *ctx, struct errand *e, int64_t result)
@@ -213,18 +206,22 @@ static int leave_unmapped(struct context *ctx, struct errand *e, int64_t result)
 
 static int leave_disconnected(struct context *ctx, struct errand *e, int64_t result _unused_)
 {
-	uint64_t base = e->boot.undo.area, size = e->boot.undo.area_len;
+	const struct arch_boot undo = e->boot.undo;
 	int r;
 
 	/* No longer undone before it is done: another thread may get the same addresses. */
 	e->boot.undo.area = 0;
 	e->boot.undo.fds = 0; /* lies in the area */
 	r = boot_update(ctx, &e->boot);
-	if (r < 0)
+	if (r == 0)
+		r = boot_start(ctx, &e->boot, SYS_munmap, (uint64_t[6]){undo.area, undo.area_len});
+	if (r < 0) {
+		e->boot.undo = undo; /* for leave_abort */
 		return r;
+	}
 	e->boot.p->area->mapped = false;
 	e->next = leave_unmapped;
-	return boot_start(ctx, &e->boot, SYS_munmap, (uint64_t[6]){base, size});
+	return 0;
 }
 
 static int leave_called_back(struct context *ctx, struct errand *e, int64_t result _unused_)
@@ -264,8 +261,10 @@ static int leave_begin(struct context *ctx, struct errand *e, struct puppet *p)
 	} else {
 		return 1;
 	}
-	if (r < 0)
+	if (r < 0) {
 		e->next = NULL;
+		leave_abort(ctx, e, r);
+	}
 	return r;
 }
 

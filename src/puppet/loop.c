@@ -77,12 +77,16 @@ static int write_fds(struct context *ctx, struct puppet *p, int first, int secon
 	return puppet_write(ctx, p, area_slot(p->area, p->slot), fds, sizeof(fds));
 }
 
-/* Starts closing one of the program's descriptors; from here on it is not undone any more. */
+/* Starts closing one of the program's descriptors; if that starts, it is not undone any more. */
 static int close_far(struct context *ctx, struct boot *b, int fd, int still)
 {
 	int r = write_fds(ctx, b->p, -1, still);
 
-	return r < 0 ? r : boot_start(ctx, b, SYS_close, (uint64_t[6]){(uint64_t)fd});
+	if (r == 0)
+		r = boot_start(ctx, b, SYS_close, (uint64_t[6]){(uint64_t)fd});
+	if (r < 0 && r != -ESRCH)
+		(void)write_fds(ctx, b->p, fd, still); /* the first error is the one to tell */
+	return r;
 }
 
 static int forget_fds(struct context *ctx, struct boot *b)
@@ -109,10 +113,14 @@ int loop_connect(struct context *ctx, struct boot *b)
 static int close_both(struct context *ctx, struct boot *b, const int32_t fds[2])
 {
 	int64_t result;
-	int r = write_fds(ctx, b->p, -1, -1);
+	int r = close_far(ctx, b, fds[0], fds[1]);
 
-	for (int i = 0; i < 2 && r == 0; i++)
-		r = boot_call(ctx, b, SYS_close, (uint64_t[6]){(uint64_t)fds[i]}, &result);
+	if (r == 0)
+		r = boot_finish(ctx, b, &result);
+	if (r == 0)
+		r = close_far(ctx, b, fds[1], -1);
+	if (r == 0)
+		r = boot_finish(ctx, b, &result);
 	return r < 0 ? r : forget_fds(ctx, b);
 }
 
@@ -150,14 +158,20 @@ int loop_undo(struct context *ctx, struct puppet *p, uint64_t *ret_fds)
 	return write_fds(ctx, p, -1, p->area->far_socket);
 }
 
+void loop_forget(struct puppet_area *area)
+{
+	if (area->socket >= 0)
+		(void)close(area->socket); /* nothing is in flight any more */
+	area->socket = -EBADF;
+	area->far_socket = -EBADF;
+}
+
 int loop_disconnect(struct context *ctx, struct boot *b)
 {
 	struct puppet_area *area = b->p->area;
 	int far = area->far_socket;
 
-	(void)close(area->socket); /* nothing is in flight any more */
-	area->socket = -EBADF;
-	area->far_socket = -EBADF;
+	loop_forget(area);
 	return close_far(ctx, b, far, -1);
 }
 

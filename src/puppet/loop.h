@@ -20,6 +20,8 @@ int loop_connect(struct context *ctx, struct boot *b);
 int loop_connected(struct context *ctx, struct boot *b, int64_t result);
 /* Starts the call that closes the far end; ours is closed. Only where there is one. */
 int loop_disconnect(struct context *ctx, struct boot *b);
+/* Closes ours alone: nothing is left of the program's. */
+void loop_forget(struct puppet_area *area);
 /* What boot code must close if we die, in memory of the area: for struct arch_boot.fds. */
 int loop_undo(struct context *ctx, struct puppet *p, uint64_t *ret_fds);
 

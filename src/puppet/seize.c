@@ -22,9 +22,12 @@
 #include "puppet/borrow.h"
 #include "puppet/freezer.h"
 #include "puppet/trace.h"
+#include "puppet/transport.h"
 #include "util/cleanup.h"
 #include "util/context.h"
 #include "util/macro.h"
+
+enum { LET_GO_MS = 200 };
 
 /* Room for one more element of a vector. */
 static bool grow(void *vec, size_t n, size_t *room, size_t size)
@@ -320,14 +323,16 @@ static void drop_dead_tasks(struct seized *process)
 		qsort(process->tasks, n, sizeof(*process->tasks), by_tid);
 }
 
-static void let_go(struct seized *process)
+/* What has not stopped is announced once more: as a task that is to be let go. */
+static void let_go(struct seizure *s, struct seized *process)
 {
 	for (size_t i = 0; i < process->n_tasks; i++) {
 		struct puppet *p = process->tasks[i];
 
-		/* One that has not stopped cannot be detached: it is when the coordinator ends. */
 		if (p->state != PUPPET_NONE)
 			detach(p);
+		else if (seizure_announce(s, p->tid) < 0)
+			err_clear(s->ctx); /* it is let go when the coordinator ends */
 		puppet_free(p);
 	}
 	free(process->tasks);
@@ -335,11 +340,34 @@ static void let_go(struct seized *process)
 	process->n_tasks = 0;
 }
 
+/*
+ * Lets go what the kernel holds for us and has not come to its stop: soon, or never (in vfork, or
+ * frozen), then the end of the coordinator lets it go.
+ */
+static void let_go_announced(struct seizure *s)
+{
+	for (int ms = 0; s->n_announced > 0 && ms < LET_GO_MS; ms++) {
+		for (size_t i = s->n_announced; i-- > 0;) {
+			pid_t child;
+
+			if (detach_unstopped(s->announced[i], &child) == 0)
+				continue;
+			s->announced[i] = child != 0 ? child : s->announced[--s->n_announced];
+		}
+		if (s->n_announced > 0)
+			trace_doze(1);
+	}
+}
+
 static void seizure_deinit(struct seizure *s)
 {
-	freezer_freeze_again(s->ctx, &s->thawed, &s->n_thawed);
+	struct err first = s->ctx->err;
+
 	for (size_t i = 0; i < s->n_processes; i++)
-		let_go(&s->processes[i]);
+		let_go(s, &s->processes[i]);
+	let_go_announced(s);
+	freezer_freeze_again(s->ctx, &s->thawed, &s->n_thawed);
+	s->ctx->err = first;
 	free(s->processes);
 	free(s->announced);
 	free(s->index);
@@ -541,6 +569,7 @@ static int leave_threads(struct context *ctx, struct puppet_process *process)
 	for (size_t k = 1; k < process->n_tasks; k++) {
 		int r = 0;
 
+		transport_settle(ctx, process->tasks[k]);
 		if (process->tasks[k]->state == PUPPET_LOOP)
 			r = puppet_leave(ctx, process->tasks[k]);
 		if (r < 0 && r != -ESRCH)
@@ -551,9 +580,13 @@ static int leave_threads(struct context *ctx, struct puppet_process *process)
 
 static size_t leave_firsts(struct context *ctx, struct puppet_tree *tree)
 {
+	_cleanup_free_ struct puppet **tasks = NULL;
 	size_t n, failed = 0;
-	_cleanup_free_ struct puppet **tasks = first_tasks(tree, PUPPET_LOOP, &n);
 
+	for (size_t i = 0; i < tree->n_processes; i++)
+		if (tree->processes[i].n_tasks > 0)
+			transport_settle(ctx, tree->processes[i].tasks[0]);
+	tasks = first_tasks(tree, PUPPET_LOOP, &n);
 	if (tasks)
 		return borrow_leave_all(ctx, tasks, n);
 	/* Without memory for a list: one by one. */

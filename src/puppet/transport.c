@@ -370,6 +370,15 @@ int transport_finish(struct context *ctx, struct puppet *p, struct call_table *t
 	}
 }
 
+void transport_settle(struct context *ctx, struct puppet *p)
+{
+	struct err first = ctx->err;
+
+	if (p->state == PUPPET_BUSY && ring_of(p)->wait(ctx, p) == 0)
+		p->state = PUPPET_LOOP;
+	ctx->err = first;
+}
+
 void transport_free(struct puppet *p)
 {
 	if (!p->batch)

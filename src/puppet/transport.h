@@ -39,4 +39,6 @@ int batch_decode(struct context *ctx, const struct batch *b, struct call_table *
  */
 int transport_start(struct context *ctx, struct puppet *p, struct call_table *t);
 int transport_finish(struct context *ctx, struct puppet *p, struct call_table *t);
+/* After an error elsewhere: waits for the batch under way, if any, whose results nobody wants. */
+void transport_settle(struct context *ctx, struct puppet *p);
 void transport_free(struct puppet *p);

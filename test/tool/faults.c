@@ -118,8 +118,10 @@ static bool in_child(int (*function)(struct context *ctx, const struct target *t
 		_exit(function(&ctx, target) < 0 ? 1 : 0);
 	}
 	if (waitpid(pid, &status, 0) < 0)
-		return false;
+		return fail("no child", at, NULL);
 	*ret_clean = !WIFSIGNALED(status);
+	if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
+		return fail(strsignal(WTERMSIG(status)), at, NULL);
 	return true;
 }
 
@@ -138,10 +140,13 @@ static bool dump_kill(struct target *target, uint64_t at, int error, bool *ret_c
 {
 	(void)error;
 	if (!in_child(dump_in_child, target, at, ret_clean))
-		return fail("no child", at, NULL);
+		return false;
 	if (!target_goes_on(target))
 		return fail("the target was harmed by the coordinator's death", at, NULL);
 	remove_image();
+	/* An area may be left in it, so that the next dump would have more points. */
+	target_kill(target);
+	target_start(target);
 	return true;
 }
 
@@ -189,7 +194,7 @@ static bool restore_kill(struct target *target, uint64_t at, int error, bool *re
 {
 	(void)error;
 	if (!in_child(restore_in_child, target, at, ret_clean))
-		return fail("no child", at, NULL);
+		return false;
 	if (*ret_clean && !target_goes_on(target))
 		return fail("a restored tree does not go on", at, NULL);
 	if (*ret_clean) {
@@ -273,7 +278,7 @@ static bool all_points(const struct mode *mode, struct target *target, double se
 static int run_mode(void)
 {
 	const char *limit = getenv("FAULT_SECONDS");
-	struct target target;
+	struct target target = {};
 	uint64_t done;
 	uint64_t total;
 

@@ -7,6 +7,7 @@
  *
  * MUTATION_SECONDS bounds it: the fields are then sampled evenly, and it says how many. Prints TAP.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -90,13 +91,32 @@ static void compare_again(struct mutation *m, const char *path)
 		abort();
 }
 
-/* Whatever runs now was started from a changed image and may be anything: it is killed unasked. */
-static void kill_all(struct mutation *m)
+/*
+ * Whatever runs now was started from a changed image and may be anything: it is killed unasked, one
+ * by one as /proc of this PID namespace lists it, until init, which is us, is alone.
+ */
+static void kill_others(void)
 {
-	(void)kill(-1, SIGKILL); /* everything in this PID namespace but init, which is us */
-	while (waitpid(-1, NULL, 0) > 0)
-		;
-	(void)m;
+	bool alone = false;
+
+	while (!alone) {
+		DIR *proc = opendir("/proc");
+		const struct dirent *e;
+
+		if (!proc)
+			abort();
+		alone = true;
+		while ((e = readdir(proc))) {
+			pid_t pid = atoi(e->d_name);
+
+			if (pid <= 1)
+				continue;
+			alone = false;
+			(void)kill(pid, SIGKILL);
+		}
+		(void)closedir(proc);
+		target_reap();
+	}
 }
 
 static void try_one(struct mutation *m, const char *path)
@@ -118,7 +138,7 @@ static void try_one(struct mutation *m, const char *path)
 		m->restored++;
 		compare_again(m, path);
 	}
-	kill_all(m);
+	kill_others();
 }
 
 /* The next one so that those that are left spread over the time that is left. */
@@ -171,7 +191,7 @@ static int run(void)
 		complain(&m, "dump", "fails", &ctx);
 		return 1;
 	}
-	kill_all(&m);
+	kill_others();
 	(void)mutate_each(&ctx, &m.cp->base, count, &m.total);
 	m.began = now();
 	(void)mutate_each(&ctx, &m.cp->base, visit, &m);

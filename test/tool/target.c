@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { HANGS = 30000 }; /* naps, about 10 s: what makes no progress in that time */
+
 static struct progress *map_progress(void)
 {
 	int fd = open("progress", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -111,6 +113,9 @@ static void run_tree(void)
 
 void target_start(struct target *target)
 {
+	/* The tree is a copy of us: without what belongs to the one before. */
+	if (target->progress)
+		(void)munmap(target->progress, sizeof(*target->progress));
 	(void)unlink("progress");
 	target->progress = map_progress();
 	target->pid = fork();
@@ -172,8 +177,9 @@ bool target_goes_on(const struct target *target)
 	uint64_t thread = p->thread;
 	uint64_t child = p->child;
 
-	while (p->main < main + 2 || p->thread < thread + 2 || p->child < child + 2) {
-		if (p->wrong || !is_alive(target->pid) ||
+	for (int naps = 0; p->main < main + 2 || p->thread < thread + 2 || p->child < child + 2;
+	     naps++) {
+		if (naps > HANGS || p->wrong || !is_alive(target->pid) ||
 		    (p->child_pid > 0 && !is_alive(p->child_pid)))
 			return false;
 		nap();

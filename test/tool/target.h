@@ -26,9 +26,9 @@ struct target {
 /* Runs @function as init of a PID namespace with its own /proc, in a scratch directory that is removed
  * afterwards. Returns its result. */
 int target_in_namespace(int (*function)(void));
-/* Starts the tree in the working directory; returns when every part of it has made progress. */
+/* @target is zero, or was used before. Starts the tree in the working directory; returns when every part of it has made progress. */
 void target_start(struct target *target);
-/* Waits until every part has made progress. False: it died, or something in it is wrong. */
+/* Waits until every part has made progress. False: it died, it hangs, or something in it is wrong. */
 bool target_goes_on(const struct target *target);
 /* Stops every process of the tree, as by job control; returns when they have stopped. */
 void target_stop(const struct target *target);
