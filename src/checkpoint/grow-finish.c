@@ -78,7 +78,7 @@ static int end_leader(struct grown *g, struct rebuild_process *p)
 	pid_t pid = p->puppet->tid;
 	int r;
 
-	r = grow_name(g, p->puppet, p->msg->comm);
+	r = grow_remains(g, p->puppet, p->msg);
 	if (r == 0)
 		r = puppet_exit_task(g->ctx, p->puppet, WEXITSTATUS(p->msg->exit_status));
 	if (r < 0)

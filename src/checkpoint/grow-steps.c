@@ -16,7 +16,9 @@
 #include <sys/wait.h>
 
 #include "checkpoint/grow-steps.h"
+#include "task/creds.h"
 #include "task/memory.h"
+#include "task/stub.h"
 #include "util/macro.h"
 
 enum { CLONE_BATCH = 128, SCAFFOLD_TRIES = 1000 };
@@ -205,20 +207,31 @@ static int do_subreaper(struct grown *g, const struct plan_step *step)
 		    CALL_IMM(PR_SET_CHILD_SUBREAPER), CALL_IMM(step->on));
 }
 
-int grow_name(struct grown *g, struct puppet *puppet, const char *comm)
+int grow_remains(struct grown *g, struct puppet *puppet, const Coppice__Process *msg)
 {
+	const struct stub_origin *origin;
 	struct call_table t;
+	int r;
 
 	call_table_init(&t, &g->arena);
 	call_add(&t, "prctl(PR_SET_NAME)", SYS_prctl, CALL_IMM(PR_SET_NAME),
-		 CALL_DATA(call_string(&t, comm)));
+		 CALL_DATA(call_string(&t, msg->comm)));
+	if (msg->creds) {
+		Coppice__Creds creds = *msg->creds;
+
+		r = stub_origin(g->rebuild, &origin);
+		if (r < 0)
+			return r;
+		creds.securebits = origin->creds.securebits; /* of a dead task nobody sees them */
+		creds_add(&t, &origin->creds, &creds);
+	}
 	return puppet_run(g->ctx, puppet, &t);
 }
 
 static int do_exit(struct grown *g, const struct plan_step *step)
 {
 	struct grown_process *p = process_of(g, step->process);
-	int r = p->rebuild ? grow_name(g, p->puppet, p->rebuild->msg->comm) : 0;
+	int r = p->rebuild ? grow_remains(g, p->puppet, p->rebuild->msg) : 0;
 
 	if (r == 0)
 		r = puppet_die(g->ctx, p->puppet, step->status);

@@ -38,8 +38,8 @@ const char *grown_name(struct grown *g, uint32_t process);
 bool grown_needs(const struct grown *g, pid_t number);
 int grown_add_task(struct grown *g, struct puppet *puppet);
 
-/* Gives a task that is about to die the name that its remains are to have. (grow-steps.c) */
-int grow_name(struct grown *g, struct puppet *puppet, const char *comm);
+/* Gives a task that is about to die what its remains are to have: name, credentials. (grow-steps.c) */
+int grow_remains(struct grown *g, struct puppet *puppet, const Coppice__Process *msg);
 /* Executes all steps of the plan. (grow-steps.c) */
 int grow_steps(struct grown *g);
 /* Controlling terminals. (grow-tty.c) */

@@ -230,6 +230,8 @@ int validate_process(const struct validation *v, const ProtobufCMessage *msg)
 		return r;
 	if (strlen(p->comm) > COMM_MAX)
 		return invalid(v, "comm: %zu bytes long", strlen(p->comm));
+	if (p->creds && p->creds->n_groups > GROUPS_MAX)
+		return invalid(v, "creds.groups: %zu of them", p->creds->n_groups);
 	return p->state == COPPICE__RUN_STATE__RUN_STATE_ZOMBIE ? check_zombie(v, p)
 								: check_living(v, p);
 }

@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernel/proc.h"
 #include "puppet/interp.h"
 #include "puppet/made.h"
 #include "puppet/trace.h"
@@ -60,16 +61,47 @@ static void remove_core(const char *dir)
 	(void)rmdir(dir);
 }
 
-static int allow_core(struct context *ctx, const struct puppet *p)
+/* By the task itself, whose user may be another than ours. */
+static int allow_core(struct context *ctx, struct puppet *p)
 {
+	_cleanup_(arena_deinit) struct arena arena = {0};
+	struct call_table t;
 	struct rlimit limit;
+	uint32_t at;
+	int r;
 
-	if (prlimit(p->tid, RLIMIT_CORE, NULL, &limit) < 0)
-		return err_sys(ctx, -errno, "prlimit(%d, RLIMIT_CORE)", p->tid);
+	arena_init(&arena, ctx);
+	call_table_init(&t, &arena);
+	at = call_space(&t, NULL, sizeof(limit));
+	call_add(&t, "prlimit(RLIMIT_CORE)", SYS_prlimit64, CALL_IMM(0), CALL_IMM(RLIMIT_CORE),
+		 CALL_IMM(0), CALL_DATA(at));
+	r = puppet_run(ctx, p, &t);
+	if (r < 0)
+		return r;
+	memcpy(&limit, call_bytes(&t, at), sizeof(limit));
 	limit.rlim_cur = limit.rlim_max;
-	if (prlimit(p->tid, RLIMIT_CORE, &limit, NULL) < 0)
-		return err_sys(ctx, -errno, "prlimit(%d, RLIMIT_CORE)", p->tid);
-	return 0;
+	call_table_reset(&t);
+	call_add(&t, "prlimit(RLIMIT_CORE)", SYS_prlimit64, CALL_IMM(0), CALL_IMM(RLIMIT_CORE),
+		 CALL_DATA(call_space(&t, &limit, sizeof(limit))), CALL_IMM(0));
+	return puppet_run(ctx, p, &t);
+}
+
+/* The task may write into the directory. */
+static int give_directory(struct context *ctx, const struct puppet *p, const char *dir)
+{
+	_cleanup_(arena_deinit) struct arena arena = {0};
+	_cleanup_close_ int fd = -EBADF;
+	struct proc_status status;
+	int r;
+
+	arena_init(&arena, ctx);
+	r = proc_open(p->tid, &fd);
+	if (r == 0)
+		r = proc_read_status(fd, &arena, &status);
+	if (r < 0)
+		return err_sys(ctx, r, "reading /proc/%d/status", p->tid);
+	return chown(dir, status.uid[3], (gid_t)-1) < 0 ? err_sys(ctx, -errno, "chown(%s)", dir)
+							: 0;
 }
 
 /* ---- deaths ------------------------------------------------------------------------------ */
@@ -140,7 +172,9 @@ static int die_with_core(struct context *ctx, struct puppet *p, int signal)
 		return r;
 	if (!mkdtemp(dir))
 		return err_sys(ctx, -errno, "mkdtemp(%s)", dir);
-	r = allow_core(ctx, p);
+	r = give_directory(ctx, p, dir);
+	if (r == 0)
+		r = allow_core(ctx, p);
 	if (r == 0)
 		r = prepare(ctx, p, dir);
 	if (r == 0)

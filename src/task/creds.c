@@ -12,7 +12,31 @@
 #include "kind/task.h"
 #include "task/creds.h"
 #include "task/stub.h"
+#include "util/cleanup.h"
 #include "util/strbuf.h"
+
+/* A dead task, too, has them: wait() tells them to the parent, and kill() asks for a dead leader's. */
+static int collect(struct collect *c, struct collect_process *p)
+{
+	_cleanup_close_ int leader_fd = -EBADF;
+	struct proc_status leader = p->status;
+	int r;
+
+	if (!p->zombie && p->threads[0].tid == p->pid)
+		return 0;
+	if (!p->zombie) {
+		r = proc_open(p->pid, &leader_fd);
+		if (!r)
+			r = proc_read_status(leader_fd, c->arena, &leader);
+		if (r)
+			return err_sys(c->ctx, r, "reading /proc/%d/status", p->pid);
+	}
+	p->msg->creds = arena_new(c->arena, Coppice__Creds);
+	if (!p->msg->creds)
+		return err_oom(c->ctx);
+	creds_from_status(&leader, p->msg->creds);
+	return 0;
+}
 
 static int collect_thread(struct collect *c, struct collect_thread *th)
 {
@@ -38,8 +62,8 @@ static int reply_thread(struct collect *c _unused_, struct collect_thread *th, s
 	return 0;
 }
 
-static int check_thread(struct rebuild *r, const struct rebuild_process *p,
-			const Coppice__Thread *th)
+static int check_one(struct rebuild *r, const struct rebuild_process *p, int32_t tid,
+		     const Coppice__Creds *creds)
 {
 	_cleanup_strbuf_ struct strbuf why = {0};
 	const struct stub_origin *origin;
@@ -48,22 +72,22 @@ static int check_thread(struct rebuild *r, const struct rebuild_process *p,
 	res = stub_origin(r, &origin);
 	if (res)
 		return res;
-	creds_explain(&origin->creds, th->creds, &why);
+	creds_explain(&origin->creds, creds, &why);
 	if (!why.len && !why.failed)
 		return 0;
 	if (!strbuf_text(&why))
 		return err_oom(r->ctx);
 	return rebuild_refuse(r, "run coppice with the privileges of the program",
-			      "%s, thread %d: cannot be given %s", rebuild_name(r, p), th->tid[0],
+			      "%s, thread %d: cannot be given %s", rebuild_name(r, p), tid,
 			      strbuf_text(&why));
 }
 
 static int check(struct rebuild *r, const struct rebuild_process *p)
 {
-	int res = 0;
+	int res = p->msg->creds ? check_one(r, p, p->msg->pid[0], p->msg->creds) : 0;
 
 	for (size_t i = 0; i < p->msg->n_threads && !res; i++)
-		res = check_thread(r, p, p->msg->threads[i]);
+		res = check_one(r, p, p->msg->threads[i]->tid[0], p->msg->threads[i]->creds);
 	return res;
 }
 
@@ -81,6 +105,7 @@ static int last_thread(struct rebuild *r, struct rebuild_thread *th, struct call
 
 const struct task_aspect aspect_creds = {
 	.name = "creds",
+	.collect = collect,
 	.collect_thread = collect_thread,
 	.ask_thread = ask_thread,
 	.reply_thread = reply_thread,

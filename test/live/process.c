@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -200,12 +202,107 @@ static int check_dead_leader(void)
 	return 0;
 }
 
+/* ---- dead ones of another user ------------------------------------------------------------- */
+
+enum { USER = 4242, GROUP = 4243 };
+
+static int become_user(void)
+{
+	return setresgid(GROUP, GROUP, GROUP) || setresuid(USER, USER, USER);
+}
+
+static int make_users_zombie(void)
+{
+	child = fork();
+	if (!child)
+		_exit(become_user() ? 1 : 42);
+	return child < 0 || await_state(child, 'Z');
+}
+
+/* The parent is told whose child it was. */
+static int check_users_zombie(void)
+{
+	siginfo_t info = {0};
+
+	CHECK_EQ(waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG), 0);
+	CHECK_EQ(info.si_pid, child);
+	CHECK_EQ(info.si_status, 42);
+	CHECK_EQ(info.si_uid, USER);
+	return 0;
+}
+
+/* With a core, which the user must be allowed to write once more. */
+static int make_users_core(void)
+{
+	const struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+	siginfo_t info = {0};
+
+	child = fork();
+	if (!child) {
+		if (mkdir("cores", 0777) || chmod("cores", 0777) || chdir("cores") ||
+		    become_user() || prctl(PR_SET_DUMPABLE, 1))
+			_exit(1);
+		(void)setrlimit(RLIMIT_CORE, &limit);
+		(void)signal(SIGQUIT, SIG_DFL);
+		(void)raise(SIGQUIT);
+		_exit(1);
+	}
+	if (child < 0 || waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT))
+		return 1;
+	if (info.si_code == CLD_DUMPED)
+		return 0;
+	(void)live_fail("this machine writes no cores, or not where a program is");
+	return 77;
+}
+
+static int check_users_core(void)
+{
+	siginfo_t info = {0};
+
+	CHECK_EQ(waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG), 0);
+	CHECK_EQ(info.si_code, CLD_DUMPED);
+	CHECK_EQ(info.si_status, SIGQUIT);
+	CHECK_EQ(info.si_uid, USER);
+	return 0;
+}
+
+static int make_users_dead_leader(void)
+{
+	pthread_t thread;
+
+	child = fork();
+	if (child)
+		return child < 0 || await_state(child, 'Z');
+	if (become_user() || pthread_create(&thread, NULL, outlive, NULL))
+		_exit(1);
+	pthread_exit(NULL);
+}
+
+/* kill() asks for the leader's ids, dead or not. */
+static int check_users_dead_leader(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(become_user() || kill(child, SIGKILL));
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+	CHECK_EQ(waitpid(child, NULL, 0), child);
+	return 0;
+}
+
 static const struct live_row rows[] = {
 	{.name = "zombies", .make = make_zombies, .check = check_zombies},
 	{.name = "stopped", .make = make_stopped, .check = check_stopped},
 	{.name = "exit-signal", .make = make_exit_signal, .check = check_exit_signal},
 	{.name = "subreaper", .make = make_subreaper, .check = check_subreaper},
 	{.name = "dead-leader", .make = make_dead_leader, .check = check_dead_leader},
+	{.name = "a user's zombie", .make = make_users_zombie, .check = check_users_zombie},
+	{.name = "a user's core", .make = make_users_core, .check = check_users_core},
+	{.name = "a user's dead leader",
+	 .make = make_users_dead_leader,
+	 .check = check_users_dead_leader},
 };
 
 int main(int argc, char **argv)
