@@ -35,12 +35,17 @@ int puppet_enter(struct context *ctx, struct puppet *p, uint32_t slots)
 
 int puppet_leave(struct context *ctx, struct puppet *p)
 {
-	int r = check_alive(ctx, p);
+	int r;
 
+	transport_settle(ctx, p);
+	r = check_alive(ctx, p);
 	if (r < 0)
 		return r;
 	assert(p->borrowed);
-	return borrow_leave(ctx, p);
+	if (p->state == PUPPET_BUSY)
+		return err_msg(ctx, -EBUSY, "task %d does not come to the end of its calls",
+			       p->tid);
+	return p->state == PUPPET_LOOP ? borrow_leave(ctx, p) : 0;
 }
 
 /* After an error, which is the one to be told. */

@@ -147,7 +147,8 @@ int puppet_tree_release(struct context *ctx, struct puppet_tree *tree, enum pupp
  * into the command loop. @slots is how many tasks share the address space.
  */
 int puppet_enter(struct context *ctx, struct puppet *p, uint32_t slots);
-/* Back to its own registers and mask; the last user of the area unmaps it. Still ptrace-stopped. */
+/* Back to its own registers and mask; the last user of the area unmaps it. Still ptrace-stopped.
+ * After an error: a table that is under way is waited for; nothing to do if it has left already. */
 int puppet_leave(struct context *ctx, struct puppet *p);
 
 /*

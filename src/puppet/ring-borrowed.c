@@ -49,7 +49,11 @@ static int read_answer(struct context *ctx, struct puppet_area *area)
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	return err_sys(ctx, n == 0 ? -EPIPE : n > 0 ? -EPROTO : -errno, "recv(doorbell)");
+	return err_sys(ctx,
+		       n == 0 || (n < 0 && errno == ECONNRESET) ? -EPIPE
+		       : n > 0					? -EPROTO
+								: -errno,
+		       "recv(doorbell)");
 }
 
 /* Whatever stopped the task on its way: on it goes. */

@@ -567,11 +567,11 @@ static int leave_threads(struct context *ctx, struct puppet_process *process)
 	int worst = 0;
 
 	for (size_t k = 1; k < process->n_tasks; k++) {
+		struct puppet *p = process->tasks[k];
 		int r = 0;
 
-		transport_settle(ctx, process->tasks[k]);
-		if (process->tasks[k]->state == PUPPET_LOOP)
-			r = puppet_leave(ctx, process->tasks[k]);
+		if (p->state == PUPPET_LOOP || p->state == PUPPET_BUSY)
+			r = puppet_leave(ctx, p);
 		if (r < 0 && r != -ESRCH)
 			worst = r;
 	}
