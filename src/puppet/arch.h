@@ -71,26 +71,30 @@ bool arch_is_native(const struct arch_regs *regs);
 
 /* ---- remote system calls ----------------------------------------------------------------- */
 
+/*
+ * Boot code (arch/<name>-boot.S): a system call instruction at its start, and behind it the way
+ * home of a task whose coordinator has died. What that undoes is told by registers, so that it
+ * changes at the same instant as the call that is to be made:
+ */
+struct arch_undo {
+	uint64_t fds;	   /* address of int[2]: descriptors to close; 0: none */
+	int fd;		   /* another one; -1: none */
+	uint64_t area;	   /* mapping to be removed; 0: none */
+	uint64_t area_len; /* its bytes */
+};
+enum { ARCH_BOOT_MAX = 352 };
+/* Builds it into @buf; returns its length. Home is where @home and @sigmask say. */
+size_t arch_boot_build(void *buf, const struct arch_regs *home, uint64_t sigmask);
+
+/* Puts it into the registers of a task that is to make a call in boot code. */
+void arch_set_undo(struct arch_regs *regs, const struct arch_undo *undo);
+
 /* Registers of a task that is to execute the system call instruction at @ip; the rest as in @home,
  * but with no call under way that the kernel could restart. */
 void arch_call_regs(struct arch_regs *ret_regs, const struct arch_regs *home, uint64_t ip,
 		    uint64_t nr, const uint64_t arg[6]);
 /* What the system call at whose exit the task is stopped has returned. */
 int64_t arch_call_result(const struct arch_regs *regs);
-
-/*
- * Boot code (arch/<name>-boot.S): a system call instruction at its start, and behind it the way
- * home of a task whose coordinator has died. What that way undoes, and where home is:
- */
-struct arch_boot {
-	uint64_t fds;	   /* address of int[2]: descriptors to close (or -1); 0: none */
-	uint64_t area;	   /* mapping to be removed, 0: none */
-	uint64_t area_len; /* its bytes */
-	uint64_t sigmask;  /* the task's own */
-};
-enum { ARCH_BOOT_MAX = 320 };
-/* Builds it into @buf; returns its length. */
-size_t arch_boot_build(void *buf, const struct arch_regs *home, const struct arch_boot *boot);
 
 /* ---- the borrowed loop ------------------------------------------------------------------- */
 

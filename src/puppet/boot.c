@@ -8,9 +8,9 @@
  *	2. registers: at the boot code, first call ....... makes the call, undoes what it is told,
  *							   sets its own mask and registers
  *	3. signal mask: everything blocked ............... the same; its own mask comes back
- *	4. further calls: the undo list is extended before the call that makes something, and
- *	   shortened before the call that removes it (a leak is better than closing or unmapping
- *	   what another thread has just got in its place)
+ *	4. further calls: what is to be undone is told by registers, and so changes at the same
+ *	   instant as the call: neither is anything undone twice, nor anything forgotten but the
+ *	   mapping of an mmap() that has just returned
  *	5. parked again; its own signal mask ............. still at the boot code: as before
  *	6. its own registers ............................. the task is itself
  *	7. the boot code is wiped
@@ -31,6 +31,7 @@
 #include "puppet/place.h"
 #include "puppet/trace.h"
 #include "util/context.h"
+#include "util/macro.h"
 
 static int find_place(struct context *ctx, struct puppet *p)
 {
@@ -39,35 +40,27 @@ static int find_place(struct context *ctx, struct puppet *p)
 	return place_find(ctx, p, &p->area->boot);
 }
 
-int boot_update(struct context *ctx, struct boot *b)
+int boot_begin(struct context *ctx, struct puppet *p, struct boot *ret_boot)
 {
+	struct boot b = {.p = p, .undo = {.fd = -1}};
 	unsigned char code[ARCH_BOOT_MAX];
-	size_t len = arch_boot_build(code, &b->p->regs, &b->undo);
-
-	return puppet_write(ctx, b->p, b->at, code, len);
-}
-
-int boot_begin(struct context *ctx, struct puppet *p, const struct arch_boot *undo,
-	       struct boot *ret_boot)
-{
-	struct boot b = {.p = p};
+	size_t len;
 	int r;
 
 	r = find_place(ctx, p);
 	if (r < 0)
 		return r;
 	b.at = p->area->boot;
-	if (undo)
-		b.undo = *undo;
-	b.undo.sigmask = p->sigmask;
-	r = boot_update(ctx, &b);
+	len = arch_boot_build(code, &p->regs, p->sigmask);
+	r = puppet_write(ctx, p, b.at, code, len);
 	if (r < 0)
 		return r;
 	*ret_boot = b;
 	return 0;
 }
 
-int boot_start(struct context *ctx, struct boot *b, uint64_t nr, const uint64_t arg[6])
+int boot_start(struct context *ctx, struct boot *b, uint64_t nr, const uint64_t arg[6],
+	       const struct arch_undo *undo)
 {
 	struct puppet *p = b->p;
 	struct arch_regs regs;
@@ -77,9 +70,12 @@ int boot_start(struct context *ctx, struct boot *b, uint64_t nr, const uint64_t 
 	if (r < 0)
 		return r;
 	arch_call_regs(&regs, &p->regs, b->at, nr, arg);
+	arch_set_undo(&regs, undo);
 	r = arch_set_regs(ctx, p->tid, &regs);
-	if (r == 0)
-		r = trace_set_sigmask(ctx, p, ~UINT64_C(0));
+	if (r < 0)
+		return r;
+	b->undo = *undo;
+	r = trace_set_sigmask(ctx, p, ~UINT64_C(0));
 	b->stops = 2; /* at the call's entry, and at its exit */
 	return r < 0 ? r : trace_go(ctx, p, PTRACE_SYSCALL, 0);
 }
@@ -153,7 +149,7 @@ int boot_finish(struct context *ctx, struct boot *b, int64_t *ret_result)
 int boot_call(struct context *ctx, struct boot *b, uint64_t nr, const uint64_t arg[6],
 	      int64_t *ret_result)
 {
-	int r = boot_start(ctx, b, nr, arg);
+	int r = boot_start(ctx, b, nr, arg, &b->undo);
 
 	return r < 0 ? r : boot_finish(ctx, b, ret_result);
 }
@@ -176,18 +172,16 @@ int64_t boot_must(struct context *ctx, struct boot *b, const char *what, uint64_
 
 void boot_undo(struct context *ctx, struct boot *b)
 {
-	struct arch_boot undo = b->undo;
+	const struct arch_undo undo = b->undo;
 	struct err first = ctx->err;
-	int32_t fds[2] = {-1, -1};
+	int32_t fds[3] = {-1, -1, undo.fd};
 	int64_t result;
 
-	if (undo.fds && puppet_read(ctx, b->p, undo.fds, fds, sizeof(fds)) < 0)
+	if (undo.fds && puppet_read(ctx, b->p, undo.fds, fds, 2 * sizeof(fds[0])) < 0)
 		fds[0] = fds[1] = -1;
-	b->undo.fds = 0;
-	b->undo.area = 0;
+	b->undo = (struct arch_undo){.fd = -1};
 	/* As with all that follows, the first error is the one to tell. */
-	(void)boot_update(ctx, b);
-	for (int i = 0; i < 2; i++)
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)
 			(void)boot_call(ctx, b, SYS_close, (uint64_t[6]){(uint64_t)fds[i]},
 					&result);

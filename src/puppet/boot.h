@@ -11,20 +11,19 @@
 struct boot {
 	struct puppet *p;
 	puppet_addr at;
-	struct arch_boot undo; /* change it, then boot_update() */
+	struct arch_undo undo; /* what is undone should we die, from the call under way on */
 	unsigned int stops;    /* of the call under way, still to come; 0: being parked */
 };
 
-/* The task must be parked: with its own registers, or in the loop. */
-int boot_begin(struct context *ctx, struct puppet *p, const struct arch_boot *undo,
-	       struct boot *ret_boot);
-/* Writes what is to be undone, should we die, over to the task. */
-int boot_update(struct context *ctx, struct boot *b);
+/* The task must be parked: with its own registers, or in the loop. Nothing is to be undone. */
+int boot_begin(struct context *ctx, struct puppet *p, struct boot *ret_boot);
 /*
  * One system call, begun; or being parked, with no call under way. Then boot_poll: 1 when it is
- * done, with the call's result (which may be an error code); 0 while it is not.
+ * done, with the call's result (which may be an error code); 0 while it is not. @undo is what is to
+ * be undone from this call on; it is b->undo if the call was begun.
  */
-int boot_start(struct context *ctx, struct boot *b, uint64_t nr, const uint64_t arg[6]);
+int boot_start(struct context *ctx, struct boot *b, uint64_t nr, const uint64_t arg[6],
+	       const struct arch_undo *undo);
 int boot_park(struct context *ctx, struct boot *b);
 int boot_poll(struct context *ctx, struct boot *b, int64_t *ret_result);
 /* One system call. 0 and its result (which may be an error code), or -errno with a chain. */

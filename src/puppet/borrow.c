@@ -132,22 +132,19 @@ static int enter_mapped(struct context *ctx, struct errand *e, int64_t result)
 
 static int enter_reserved(struct context *ctx, struct errand *e, int64_t result)
 {
-	uint64_t code = code_size();
+	uint64_t code = code_size(), size = code + (uint64_t)e->slots * SLOT_SIZE;
 	int64_t base = boot_check(ctx, &e->boot, "mmap", result);
-	int r;
 
 	if (base < 0)
 		return area_failed(ctx, e->boot.p, (int)base);
+	/* Before the next call is begun: if it is not, this is undone all the same. */
 	e->boot.undo.area = (uint64_t)base;
-	e->boot.undo.area_len = code + (uint64_t)e->slots * SLOT_SIZE;
-	r = boot_update(ctx, &e->boot);
-	if (r < 0)
-		return r;
+	e->boot.undo.area_len = size;
 	e->next = enter_mapped;
 	return boot_start(ctx, &e->boot, SYS_mmap,
-			  (uint64_t[6]){(uint64_t)base + code, e->boot.undo.area_len - code,
-					PROT_READ | PROT_WRITE,
-					MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, (uint64_t)-1, 0});
+			  (uint64_t[6]){(uint64_t)base + code, size - code, PROT_READ | PROT_WRITE,
+					MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, (uint64_t)-1, 0},
+			  &e->boot.undo);
 }
 
 /*
@@ -165,14 +162,15 @@ static int enter_begin(struct context *ctx, struct errand *e, struct puppet *p, 
 	};
 	r = permit_calls(ctx, p);
 	if (r == 0)
-		r = boot_begin(ctx, p, NULL, &e->boot);
+		r = boot_begin(ctx, p, &e->boot);
 	if (r < 0)
 		return r;
 	e->next = enter_reserved;
 	r = boot_start(ctx, &e->boot, SYS_mmap,
 		       (uint64_t[6]){0, code_size() + (uint64_t)e->slots * SLOT_SIZE,
 				     PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
-				     (uint64_t)-1, 0});
+				     (uint64_t)-1, 0},
+		       &e->boot.undo);
 	if (r < 0) {
 		e->next = NULL;
 		enter_abort(ctx, e, r);
@@ -206,19 +204,13 @@ static int leave_unmapped(struct context *ctx, struct errand *e, int64_t result)
 
 static int leave_disconnected(struct context *ctx, struct errand *e, int64_t result _unused_)
 {
-	const struct arch_boot undo = e->boot.undo;
-	int r;
+	static const struct arch_undo nothing = {.fd = -1};
+	const struct arch_undo *undo = &e->boot.undo;
+	int r = boot_start(ctx, &e->boot, SYS_munmap, (uint64_t[6]){undo->area, undo->area_len},
+			   &nothing);
 
-	/* No longer undone before it is done: another thread may get the same addresses. */
-	e->boot.undo.area = 0;
-	e->boot.undo.fds = 0; /* lies in the area */
-	r = boot_update(ctx, &e->boot);
-	if (r == 0)
-		r = boot_start(ctx, &e->boot, SYS_munmap, (uint64_t[6]){undo.area, undo.area_len});
-	if (r < 0) {
-		e->boot.undo = undo; /* for leave_abort */
+	if (r < 0)
 		return r;
-	}
 	e->boot.p->area->mapped = false;
 	e->next = leave_unmapped;
 	return 0;
@@ -227,18 +219,20 @@ static int leave_disconnected(struct context *ctx, struct errand *e, int64_t res
 static int leave_called_back(struct context *ctx, struct errand *e, int64_t result _unused_)
 {
 	struct puppet *p = e->boot.p;
-	struct arch_boot undo = {.area = p->area->base, .area_len = p->area->size};
 	int r;
 
 	if (p->area->users > 0) {
 		r = loop_home(ctx, p);
 		return r < 0 ? r : 1;
 	}
-	r = loop_undo(ctx, p, &undo.fds);
-	if (r == 0)
-		r = boot_begin(ctx, p, &undo, &e->boot);
+	r = boot_begin(ctx, p, &e->boot);
 	if (r < 0)
 		return r;
+	e->boot.undo = (struct arch_undo){
+		.fd = p->area->far_socket >= 0 ? p->area->far_socket : -1,
+		.area = p->area->base,
+		.area_len = p->area->size,
+	};
 	if (p->area->far_socket < 0)
 		return leave_disconnected(ctx, e, 0);
 	e->next = leave_disconnected;

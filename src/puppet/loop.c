@@ -69,44 +69,29 @@ static int take_socket(struct context *ctx, struct puppet *p, int number, int *r
 	return 0;
 }
 
-/* The two numbers lie at the start of the slot, where no table is yet. */
-static int write_fds(struct context *ctx, struct puppet *p, int first, int second)
-{
-	const int32_t fds[2] = {first, second};
-
-	return puppet_write(ctx, p, area_slot(p->area, p->slot), fds, sizeof(fds));
-}
-
-/* Starts closing one of the program's descriptors; if that starts, it is not undone any more. */
+/* Starts closing one of the program's descriptors; should we die, @still is closed, too. */
 static int close_far(struct context *ctx, struct boot *b, int fd, int still)
 {
-	int r = write_fds(ctx, b->p, -1, still);
+	struct arch_undo undo = b->undo;
 
-	if (r == 0)
-		r = boot_start(ctx, b, SYS_close, (uint64_t[6]){(uint64_t)fd});
-	if (r < 0 && r != -ESRCH)
-		(void)write_fds(ctx, b->p, fd, still); /* the first error is the one to tell */
-	return r;
-}
-
-static int forget_fds(struct context *ctx, struct boot *b)
-{
-	b->undo.fds = 0;
-	return boot_update(ctx, b);
+	undo.fds = 0;
+	undo.fd = still;
+	return boot_start(ctx, b, SYS_close, (uint64_t[6]){(uint64_t)fd}, &undo);
 }
 
 int loop_connect(struct context *ctx, struct boot *b)
 {
+	static const int32_t none[2] = {-1, -1};
+	/* The start of the slot, where no table is yet. */
 	puppet_addr at = area_slot(b->p->area, b->p->slot);
-	int r = write_fds(ctx, b->p, -1, -1);
+	struct arch_undo undo = b->undo;
+	int r = puppet_write(ctx, b->p, at, none, sizeof(none));
 
-	b->undo.fds = at;
-	if (r == 0)
-		r = boot_update(ctx, b);
+	undo.fds = at;
 	if (r < 0)
 		return r;
 	return boot_start(ctx, b, SYS_socketpair,
-			  (uint64_t[6]){AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, at});
+			  (uint64_t[6]){AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, at}, &undo);
 }
 
 /* Ours could not be taken: neither end is of use. */
@@ -119,21 +104,20 @@ static int close_both(struct context *ctx, struct boot *b, const int32_t fds[2])
 		r = boot_finish(ctx, b, &result);
 	if (r == 0)
 		r = close_far(ctx, b, fds[1], -1);
-	if (r == 0)
-		r = boot_finish(ctx, b, &result);
-	return r < 0 ? r : forget_fds(ctx, b);
+	return r < 0 ? r : boot_finish(ctx, b, &result);
 }
 
 int loop_connected(struct context *ctx, struct boot *b, int64_t result)
 {
 	struct puppet *p = b->p;
-	int32_t fds[2];
 	int near = -EBADF, r;
+	int32_t fds[2];
 
 	if (result < 0) {
 		log_info(ctx, "process %d: no socket pair (%s): calls go one by one", p->tgid,
 			 err_name((int)result));
-		return forget_fds(ctx, b);
+		b->undo.fds = 0;
+		return 0;
 	}
 	r = puppet_read(ctx, p, b->undo.fds, fds, sizeof(fds));
 	if (r < 0)
@@ -147,15 +131,6 @@ int loop_connected(struct context *ctx, struct boot *b, int64_t result)
 	p->area->far_socket = fds[1];
 	r = close_far(ctx, b, fds[0], fds[1]);
 	return r < 0 ? r : 1;
-}
-
-int loop_undo(struct context *ctx, struct puppet *p, uint64_t *ret_fds)
-{
-	*ret_fds = 0;
-	if (p->area->far_socket < 0)
-		return 0;
-	*ret_fds = area_slot(p->area, p->slot);
-	return write_fds(ctx, p, -1, p->area->far_socket);
 }
 
 void loop_forget(struct puppet_area *area)

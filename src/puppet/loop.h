@@ -22,9 +22,6 @@ int loop_connected(struct context *ctx, struct boot *b, int64_t result);
 int loop_disconnect(struct context *ctx, struct boot *b);
 /* Closes ours alone: nothing is left of the program's. */
 void loop_forget(struct puppet_area *area);
-/* What boot code must close if we die, in memory of the area: for struct arch_boot.fds. */
-int loop_undo(struct context *ctx, struct puppet *p, uint64_t *ret_fds);
-
 /* From a boot session into the loop. */
 int loop_enter(struct context *ctx, struct boot *b);
 /* Out of the loop: parked, but still with the loop's registers. In two halves, or whole. */

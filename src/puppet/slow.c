@@ -166,7 +166,7 @@ int slow_run(struct context *ctx, struct puppet *p)
 		return err_oom(ctx);
 	r = puppet_read(ctx, p, slot + sizeof(head), calls, len);
 	if (r == 0)
-		r = boot_begin(ctx, p, NULL, &b);
+		r = boot_begin(ctx, p, &b);
 	if (r < 0)
 		return r;
 	r = run_calls(ctx, &b, &head, calls);

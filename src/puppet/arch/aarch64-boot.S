@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Boot code: see x86_64-boot.S for what it is. On AArch64 a jump to an arbitrary address needs a
+ * Boot code: see x86_64-boot.S for what it is. What is to be undone: x19, the address of two
+ * descriptors, or 0; x22, one descriptor plus 1, or 0; x20 and x21, the area, or 0. On AArch64 a jump to an arbitrary address needs a
  * register, and nothing but rt_sigreturn could restore that one, for which there is no memory yet:
  * so x17, which procedure calls may clobber (IP1), is lost to a task whose coordinator dies while
  * it executes boot code.
@@ -17,20 +18,21 @@
 arch_boot_code:
 	svc	#0
 
-	ldr	x17, fds
-	cbz	x17, 1f
-	ldr	w0, [x17]
 	mov	x8, #57			/* close */
+	cbz	x19, 1f
+	ldr	w0, [x19]
 	svc	#0
-	ldr	x17, fds
-	ldr	w0, [x17, #4]
+	ldr	w0, [x19, #4]
 	svc	#0
-1:	ldr	x0, area
-	cbz	x0, 2f
-	ldr	x1, area_len
+1:	cbz	x22, 2f
+	sub	w0, w22, #1
+	svc	#0
+2:	cbz	x20, 3f
+	mov	x0, x20
+	mov	x1, x21
 	mov	x8, #215		/* munmap */
 	svc	#0
-2:	mov	x0, #2			/* SIG_SETMASK */
+3:	mov	x0, #2			/* SIG_SETMASK */
 	adr	x1, mask
 	mov	x2, #0
 	mov	x3, #8
@@ -44,15 +46,16 @@ arch_boot_code:
 	ldr	x4, r4
 	ldr	x5, r5
 	ldr	x8, r8
+	ldr	x19, r19
+	ldr	x20, r20
+	ldr	x21, r21
+	ldr	x22, r22
 	ldr	x17, ip
 	br	x17
 
 	/* struct boot_data of aarch64.c */
 	.balign 8
 arch_boot_data:
-fds:	.quad 0
-area:	.quad 0
-area_len: .quad 0
 mask:	.quad 0
 r0:	.quad 0
 r1:	.quad 0
@@ -61,6 +64,10 @@ r3:	.quad 0
 r4:	.quad 0
 r5:	.quad 0
 r8:	.quad 0
+r19:	.quad 0
+r20:	.quad 0
+r21:	.quad 0
+r22:	.quad 0
 ip:	.quad 0
 arch_boot_end:
 	.section .note.GNU-stack, "", @progbits

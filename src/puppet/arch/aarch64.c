@@ -226,6 +226,16 @@ void arch_call_regs(struct arch_regs *ret_regs, const struct arch_regs *home, ui
 		pt->regs[i] = arg[i];
 }
 
+void arch_set_undo(struct arch_regs *regs, const struct arch_undo *undo)
+{
+	struct user_pt_regs *pt = &user(regs)->pt;
+
+	pt->regs[19] = undo->fds;
+	pt->regs[20] = undo->area;
+	pt->regs[21] = undo->area_len;
+	pt->regs[22] = (uint64_t)(undo->fd + 1);
+}
+
 int64_t arch_call_result(const struct arch_regs *regs)
 {
 	return (int64_t)cuser(regs)->pt.regs[0];
@@ -233,21 +243,18 @@ int64_t arch_call_result(const struct arch_regs *regs)
 
 /* The data words at the end of aarch64-boot.S. */
 struct boot_data {
-	uint64_t fds, area, area_len, mask;
-	uint64_t x0, x1, x2, x3, x4, x5, x8, pc;
+	uint64_t mask;
+	uint64_t x0, x1, x2, x3, x4, x5, x8, x19, x20, x21, x22, pc;
 };
 
 extern const unsigned char arch_boot_code[], arch_boot_data[], arch_boot_end[];
 
-size_t arch_boot_build(void *buf, const struct arch_regs *home, const struct arch_boot *boot)
+size_t arch_boot_build(void *buf, const struct arch_regs *home, uint64_t sigmask)
 {
 	const struct user_pt_regs *pt = &cuser(home)->pt;
 	size_t code = (size_t)(arch_boot_data - arch_boot_code);
 	struct boot_data data = {
-		.fds = boot->fds,
-		.area = boot->area,
-		.area_len = boot->area_len,
-		.mask = boot->sigmask,
+		.mask = sigmask,
 		.x0 = pt->regs[0],
 		.x1 = pt->regs[1],
 		.x2 = pt->regs[2],
@@ -255,6 +262,10 @@ size_t arch_boot_build(void *buf, const struct arch_regs *home, const struct arc
 		.x4 = pt->regs[4],
 		.x5 = pt->regs[5],
 		.x8 = pt->regs[8],
+		.x19 = pt->regs[19],
+		.x20 = pt->regs[20],
+		.x21 = pt->regs[21],
+		.x22 = pt->regs[22],
 		.pc = pt->pc,
 	};
 

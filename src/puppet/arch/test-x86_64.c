@@ -129,25 +129,39 @@ static void lost_call(void **state)
 static void boot_code(void **state)
 {
 	struct arch_regs home = stopped_in(SYS_read, -ERESTARTSYS);
-	const struct arch_boot boot = {.area = 0x7000, .area_len = 0x1000, .sigmask = 5};
 	unsigned char code[ARCH_BOOT_MAX];
-	uint64_t words[14];
+	uint64_t words[15];
 	size_t len;
 
 	(void)state;
-	len = arch_boot_build(code, &home, &boot);
+	len = arch_boot_build(code, &home, 5);
 	assert_true(len > sizeof(words) && len <= sizeof(code));
 	/* A system call first. */
 	assert_int_equal(code[0], 0x0f);
 	assert_int_equal(code[1], 0x05);
 	memcpy(words, code + len - sizeof(words), sizeof(words));
-	assert_int_equal(words[0], 0);
-	assert_int_equal(words[1], 0x7000);
-	assert_int_equal(words[2], 0x1000);
-	assert_int_equal(words[3], 5);
+	assert_int_equal(words[0], 5);
 	/* The interrupted call is made again. */
-	assert_int_equal(words[4], SYS_read);
-	assert_int_equal(words[13], 0x401000);
+	assert_int_equal(words[1], SYS_read);
+	assert_int_equal(words[14], 0x401000);
+}
+
+static void call_regs(void **state)
+{
+	struct arch_regs home = stopped_in(SYS_read, -ERESTARTSYS), regs;
+	const struct user_regs_struct *u = (const void *)regs.bytes;
+	const struct arch_undo none = {.fd = -1}, some = {.fd = 0, .area = 0x7000};
+
+	(void)state;
+	arch_call_regs(&regs, &home, 0x9000, SYS_close, (uint64_t[6]){3});
+	assert_false(arch_in_call(&regs));
+	assert_int_equal(arch_ip(&regs), 0x9000);
+	arch_set_undo(&regs, &none);
+	assert_int_equal(u->rbx | u->r13 | u->rbp, 0);
+	/* Descriptor 0 is one, too. */
+	arch_set_undo(&regs, &some);
+	assert_int_equal(u->r13, 1);
+	assert_int_equal(u->rbp, 0x7000);
 }
 
 static void frame(void **state)
@@ -180,13 +194,10 @@ static void frame(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fix_restart),
-		cmocka_unit_test(restartable),
-		cmocka_unit_test(moved_out_of_a_call),
-		cmocka_unit_test(native),
-		cmocka_unit_test(lost_call),
-		cmocka_unit_test(boot_code),
-		cmocka_unit_test(frame),
+		cmocka_unit_test(fix_restart),	       cmocka_unit_test(restartable),
+		cmocka_unit_test(moved_out_of_a_call), cmocka_unit_test(native),
+		cmocka_unit_test(lost_call),	       cmocka_unit_test(boot_code),
+		cmocka_unit_test(call_regs),	       cmocka_unit_test(frame),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

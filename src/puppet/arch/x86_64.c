@@ -273,6 +273,16 @@ void arch_call_regs(struct arch_regs *ret_regs, const struct arch_regs *home, ui
 	u->r9 = arg[5];
 }
 
+void arch_set_undo(struct arch_regs *regs, const struct arch_undo *undo)
+{
+	struct user_regs_struct *u = user(regs);
+
+	u->rbx = undo->fds;
+	u->r13 = (uint64_t)(undo->fd + 1);
+	u->rbp = undo->area;
+	u->r12 = undo->area_len;
+}
+
 int64_t arch_call_result(const struct arch_regs *regs)
 {
 	return (int64_t)cuser(regs)->rax;
@@ -296,21 +306,18 @@ static struct user_regs_struct called_again(const struct arch_regs *home)
 
 /* The data words at the end of x86_64-boot.S. */
 struct boot_data {
-	uint64_t fds, area, area_len, mask;
-	uint64_t ax, cx, dx, si, di, r8, r9, r10, r11, ip;
+	uint64_t mask;
+	uint64_t ax, cx, dx, si, di, r8, r9, r10, r11, bx, bp, r12, r13, ip;
 };
 
 extern const unsigned char arch_boot_code[], arch_boot_data[], arch_boot_end[];
 
-size_t arch_boot_build(void *buf, const struct arch_regs *home, const struct arch_boot *boot)
+size_t arch_boot_build(void *buf, const struct arch_regs *home, uint64_t sigmask)
 {
 	struct user_regs_struct u = called_again(home);
 	size_t code = (size_t)(arch_boot_data - arch_boot_code);
 	struct boot_data data = {
-		.fds = boot->fds,
-		.area = boot->area,
-		.area_len = boot->area_len,
-		.mask = boot->sigmask,
+		.mask = sigmask,
 		.ax = u.rax,
 		.cx = u.rcx,
 		.dx = u.rdx,
@@ -320,6 +327,10 @@ size_t arch_boot_build(void *buf, const struct arch_regs *home, const struct arc
 		.r9 = u.r9,
 		.r10 = u.r10,
 		.r11 = u.r11,
+		.bx = u.rbx,
+		.bp = u.rbp,
+		.r12 = u.r12,
+		.r13 = u.r13,
 		.ip = u.rip,
 	};
 
