@@ -5,6 +5,8 @@
  * What is kept is the time that remained when the tree was stopped. They are armed as the last
  * thing before the program goes on (phase resume), so that none runs while the tree is rebuilt.
  */
+#include <signal.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 
@@ -55,12 +57,45 @@ static int reply(struct collect *c, struct collect_process *p, struct call_table
 
 /*
  * A periodic ITIMER_REAL that has expired stands still until its SIGALRM is taken, and reads as
- * zero with an interval. It gets there again by expiring: the SIGALRM is pending already, so no
- * second one is queued.
+ * zero with an interval (it_real_fn() in kernel/time/itimer.c). It gets there again by expiring: the
+ * SIGALRM is pending already, so no second one is queued, or it is ignored.
  */
 static bool waits_for_signal(size_t which, const Coppice__Itimer *msg)
 {
 	return which == ITIMER_REAL && !msg->value_ns && msg->interval_ns;
+}
+
+static bool is_pending(const Coppice__Process *msg, int signal)
+{
+	for (size_t i = 0; i < msg->n_pending; i++) {
+		siginfo_t info = {0};
+
+		memcpy(&info, msg->pending[i]->raw.data,
+		       MIN(msg->pending[i]->raw.len, sizeof(info)));
+		if (info.si_signo == signal)
+			return true;
+	}
+	return false;
+}
+
+static bool is_ignored(const Coppice__Sighand *sighand, uint32_t signal)
+{
+	for (size_t i = 0; i < sighand->n_actions; i++)
+		if (sighand->actions[i]->signal == signal)
+			return sighand->actions[i]->handler == (uintptr_t)SIG_IGN;
+	return false;
+}
+
+/* Expiring again must not send a signal that the program did not have. */
+static int check(struct rebuild *r, const struct rebuild_process *p)
+{
+	const Coppice__Process *msg = p->msg;
+
+	if (msg->n_itimers == 0 || !waits_for_signal(ITIMER_REAL, msg->itimers[ITIMER_REAL]) ||
+	    is_pending(msg, SIGALRM) || is_ignored(r->cp->sighands[msg->sighand - 1], SIGALRM))
+		return 0;
+	return rebuild_refuse(r, NULL, "%s: its ITIMER_REAL has expired, but no SIGALRM is pending",
+			      rebuild_name(r, p));
 }
 
 static int resume(struct rebuild *r _unused_, struct rebuild_process *p, struct call_table *t)
@@ -86,5 +121,6 @@ const struct task_aspect aspect_itimers = {
 	.name = "itimers",
 	.ask = ask,
 	.reply = reply,
+	.check = check,
 	.resume = resume,
 };
