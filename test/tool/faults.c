@@ -84,6 +84,20 @@ static int restore_now(struct context *ctx)
 	return restore_tree(ctx, &opt, &report);
 }
 
+/* A tree that was restored and ran has changed its files: its image is of the past. */
+static bool dump_afresh(struct target *target)
+{
+	struct context ctx = {0};
+	int r;
+
+	target_kill(target);
+	target_start(target);
+	remove_image();
+	r = dump_now(&ctx, target, FATE_KILL);
+	target_reap();
+	return r >= 0 || fail("a dump without a fault fails", 0, &ctx);
+}
+
 /* One struck dump in this process. True: as it must be; *ret_clean: the point was not reached. */
 static bool dump_error(struct target *target, uint64_t at, int error, bool *ret_clean)
 {
@@ -185,9 +199,7 @@ static bool restore_error(struct target *target, uint64_t at, int error, bool *r
 		return fail("a restore failed without a fault", at, &ctx);
 	if (r >= 0 && !target_goes_on(target))
 		return fail("a restored tree does not go on", at, &ctx);
-	if (r >= 0)
-		target_kill(target);
-	return true;
+	return r < 0 || dump_afresh(target);
 }
 
 static bool restore_kill(struct target *target, uint64_t at, int error, bool *ret_clean)
@@ -197,10 +209,8 @@ static bool restore_kill(struct target *target, uint64_t at, int error, bool *re
 		return false;
 	if (*ret_clean && !target_goes_on(target))
 		return fail("a restored tree does not go on", at, NULL);
-	if (*ret_clean) {
-		target_kill(target);
-		return true;
-	}
+	if (*ret_clean)
+		return dump_afresh(target);
 	/* The stubs die with their tracer, but not at the same instant. */
 	while (!target_is_gone(target))
 		(void)usleep(100);
@@ -242,8 +252,7 @@ static uint64_t count_points(const struct mode *mode, struct target *target)
 	ctx.fault.count = 0;
 	if (restore_now(&ctx) < 0)
 		return 0;
-	target_kill(target);
-	return ctx.fault.count;
+	return dump_afresh(target) ? ctx.fault.count : 0;
 }
 
 static bool all_points(const struct mode *mode, struct target *target, double seconds,
