@@ -124,10 +124,11 @@ static int enter_mapped(struct context *ctx, struct errand *e, int64_t result)
 	r = puppet_write(ctx, p, area->base, stub_blob, stub_blob_len);
 	if (r == 0)
 		r = slot_take(ctx, p);
-	if (r == 0)
-		r = loop_connect(ctx, &e->boot);
-	e->next = enter_connected;
-	return (int)r;
+	if (r < 0)
+		return (int)r;
+	/* See ring-borrowed.c. */
+	e->next = arch_call_lost(&p->regs) ? enter_parked : enter_connected;
+	return e->next == enter_parked ? boot_park(ctx, &e->boot) : loop_connect(ctx, &e->boot);
 }
 
 static int enter_reserved(struct context *ctx, struct errand *e, int64_t result)

@@ -16,9 +16,13 @@
 #include "puppet/trace.h"
 #include "util/context.h"
 
+/*
+ * Of a call that the kernel has continued and whose number could not be found out, the way home of
+ * the loop would make EINTR; that of boot code continues it.
+ */
 static bool has_loop(const struct puppet *p)
 {
-	return p->area->looping != NULL;
+	return p->area->looping != NULL && !arch_call_lost(&p->regs);
 }
 
 static int start(struct context *ctx, struct puppet *p)
