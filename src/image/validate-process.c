@@ -156,6 +156,17 @@ static int check_threads(const struct validation *v, const Coppice__Process *p)
 
 /* ---- processes ------------------------------------------------------------------------------ */
 
+/* setitimer(2) knows nothing smaller than a microsecond. */
+static int check_itimers(const struct validation *v, const Coppice__Process *p)
+{
+	if (p->n_itimers != N_ITIMERS)
+		return invalid(v, "itimers: %zu, there are always %d", p->n_itimers, N_ITIMERS);
+	for (size_t i = 0; i < N_ITIMERS; i++)
+		if (p->itimers[i]->value_ns % 1000 != 0 || p->itimers[i]->interval_ns % 1000 != 0)
+			return invalid(v, "itimers[%zu]: not in whole microseconds", i);
+	return 0;
+}
+
 static int check_living(const struct validation *v, const Coppice__Process *p)
 {
 	const struct {
@@ -163,12 +174,14 @@ static int check_living(const struct validation *v, const Coppice__Process *p)
 		uint32_t id;
 	} tables[] = {
 		{"mm", p->mm}, {"fd_table", p->fd_table}, {"fs", p->fs}, {"sighand", p->sighand}};
+	int r;
 
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
 		if (tables[i].id == 0)
 			return invalid(v, "%s: missing, in a process that lives", tables[i].field);
-	if (p->n_itimers != N_ITIMERS)
-		return invalid(v, "itimers: %zu, there are always %d", p->n_itimers, N_ITIMERS);
+	r = check_itimers(v, p);
+	if (r < 0)
+		return r;
 	if (p->n_rlimits != RLIM_NLIMITS)
 		return invalid(v, "rlimits: %zu, there are always %d", p->n_rlimits, RLIM_NLIMITS);
 	return check_threads(v, p);

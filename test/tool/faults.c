@@ -129,11 +129,18 @@ static bool in_child(int (*function)(struct context *ctx, const struct target *t
 	if (pid == 0) {
 		struct context ctx = {.fault = {.at = at, .strike = strike_self}};
 
-		_exit(function(&ctx, target) < 0 ? 1 : 0);
+		if (function(&ctx, target) >= 0)
+			_exit(0);
+		(void)fail("failed without a fault", at, &ctx);
+		(void)printf("# %s\n", reason);
+		(void)fflush(stdout);
+		_exit(1);
 	}
 	if (waitpid(pid, &status, 0) < 0)
 		return fail("no child", at, NULL);
 	*ret_clean = !WIFSIGNALED(status);
+	if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
+		return fail("the child says why", at, NULL);
 	if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
 		return fail(strsignal(WTERMSIG(status)), at, NULL);
 	return true;

@@ -236,7 +236,8 @@ int target_in_namespace(int (*function)(void))
 
 	if (!mkdtemp(scratch))
 		return 97;
-	init = (pid_t)syscall(SYS_clone, CLONE_NEWPID | CLONE_NEWNS | SIGCHLD, 0, 0, 0, 0);
+	init = (pid_t)syscall(SYS_clone, CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | SIGCHLD, 0, 0,
+			      0, 0);
 	if (init == 0) {
 		status = as_init(function, scratch);
 		(void)fflush(NULL);

@@ -23,7 +23,7 @@ struct target {
 	struct progress *progress;
 };
 
-/* Runs @function as init of a PID namespace with its own /proc, in a scratch directory that is removed
+/* Runs @function as init of a PID namespace with its own /proc and System V IPC, in a scratch directory that is removed
  * afterwards. Returns its result. */
 int target_in_namespace(int (*function)(void));
 /* @target is zero, or was used before. Starts the tree in the working directory; returns when every part of it has made progress. */
