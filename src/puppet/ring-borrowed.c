@@ -18,11 +18,12 @@
 
 /*
  * Of a call that the kernel has continued and whose number could not be found out, the way home of
- * the loop would make EINTR; that of boot code continues it.
+ * the loop would make EINTR; that of boot code continues it. And a thread that has unshared its
+ * descriptors does not have the socket.
  */
 static bool has_loop(const struct puppet *p)
 {
-	return p->area->looping != NULL && !arch_call_lost(&p->regs);
+	return p->area->looping != NULL && !arch_call_lost(&p->regs) && !p->own_files;
 }
 
 static int start(struct context *ctx, struct puppet *p)
