@@ -326,6 +326,8 @@ int main(int argc, char **argv)
 		arg_mode = argc > 1 ? argv[i + 1] : modes[i].name;
 		(void)fflush(stdout);
 		r = target_in_namespace(run_mode);
+		if (r > 1)
+			(void)printf("# ended with %d before it could say why\n", r);
 		(void)printf("%sok %d - %s\n", r == 0 ? "" : "not ", i + 1, arg_mode);
 		bad |= r;
 	}
