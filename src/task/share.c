@@ -133,7 +133,10 @@ static int compare_threads(struct share *s, struct collect_process *p)
 
 /* ---- signal handlers, once it is known who shares memory ----------------------------------- */
 
-/* CLONE_SIGHAND needs CLONE_VM, and execve ends both: only those who share memory are compared. */
+/*
+ * CLONE_SIGHAND needs CLONE_VM, and execve ends both: only those who share memory are compared. A
+ * process that was killed since its memory was looked for has none any more.
+ */
 static int find_sighand_owner(struct share *s, struct collect_process *p)
 {
 	struct table **mm;
@@ -142,6 +145,8 @@ static int find_sighand_owner(struct share *s, struct collect_process *p)
 	r = table_slot(s->c->ctx, &s->mm, p->threads[0].tid, &mm);
 	if (r)
 		return r;
+	if (!*mm)
+		return err_msg(s->c->ctx, -ESRCH, "process %d (%s) has died", p->pid, p->stat.comm);
 	return (*mm)->processes > 1 ? find_owner(s, &s->sighand, p, &p->sighand_owner) : 0;
 }
 
