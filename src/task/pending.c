@@ -197,16 +197,18 @@ static bool contains(const struct entries *entries, const Coppice__SigInfo *msg)
 	return false;
 }
 
-static bool has_expired(const struct entries *before, struct queue now)
+static void add_news(const struct entries *before, struct queue now, bool stopped,
+		     struct pending_news *news)
 {
 	for (size_t i = 0; i < *now.n; i++) {
 		const Coppice__SigInfo *msg = (*now.entries)[i];
+		const siginfo_t *info = (const siginfo_t *)(const void *)msg->raw.data;
 
-		if (from_timer((const siginfo_t *)(const void *)msg->raw.data) &&
-		    !contains(before, msg))
-			return true;
+		if (info->si_signo == (stopped ? SIGCONT : SIGSTOP))
+			news->job = true;
+		if (from_timer(info) && !contains(before, msg))
+			news->expired = true;
 	}
-	return false;
 }
 
 static struct entries empty(struct queue q)
@@ -218,33 +220,22 @@ static struct entries empty(struct queue q)
 	return entries;
 }
 
-static int look_at_shared(struct collect *c, struct collect_process *p, bool *expired)
+int pending_collect_again(struct collect *c, struct collect_process *p,
+			  struct pending_news *ret_news)
 {
-	const struct entries before = empty(shared_queue(p));
+	bool stopped = p->msg->state == COPPICE__RUN_STATE__RUN_STATE_STOPPED;
+	struct entries before = empty(shared_queue(p));
+	struct pending_news news = {};
 	int r = collect_shared(c, p);
 
-	*expired |= has_expired(&before, shared_queue(p));
-	return r;
-}
-
-static int look_at_private(struct collect *c, struct collect_thread *th, bool *expired)
-{
-	const struct entries before = empty(private_queue(th));
-	int r = collect_private(c, th);
-
-	*expired |= has_expired(&before, private_queue(th));
-	return r;
-}
-
-int pending_collect_again(struct collect *c, struct collect_process *p, bool *ret_expired)
-{
-	bool expired = false;
-	int r = look_at_shared(c, p, &expired);
-
-	for (size_t i = 0; i < p->n_threads && !r; i++)
-		r = look_at_private(c, &p->threads[i], &expired);
+	add_news(&before, shared_queue(p), stopped, &news);
+	for (size_t i = 0; i < p->n_threads && !r; i++) {
+		before = empty(private_queue(&p->threads[i]));
+		r = collect_private(c, &p->threads[i]);
+		add_news(&before, private_queue(&p->threads[i]), stopped, &news);
+	}
 	if (!r)
-		*ret_expired = expired;
+		*ret_news = news;
 	return r;
 }
 
