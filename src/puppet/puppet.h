@@ -165,6 +165,12 @@ int puppet_run(struct context *ctx, struct puppet *p, struct call_table *t);
 int puppet_start(struct context *ctx, struct puppet *p, struct call_table *t);
 int puppet_finish(struct context *ctx, struct puppet *p, struct call_table *t);
 
+/*
+ * SIGSTOP cannot be blocked: a borrowed task that waits in its loop takes it when it comes. Positive:
+ * it has, and goes on towards its group stop, which another look finds.
+ */
+int puppet_heed(struct context *ctx, struct puppet *p);
+
 /* One remote call: the result (>= 0) or -errno, with a chain. */
 int64_t puppet_call(struct context *ctx, struct puppet *p, const char *what, uint64_t nr,
 		    const struct call_arg arg[6]);

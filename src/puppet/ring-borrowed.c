@@ -61,18 +61,24 @@ static int read_answer(struct context *ctx, struct puppet_area *area)
 		       "recv(doorbell)");
 }
 
-/* Whatever stopped the task on its way: on it goes. */
+/* Whatever stopped the task on its way: on it goes. Positive: something had. */
 static int send_on(struct context *ctx, struct puppet *p)
 {
 	struct trace_stop stop;
-	int r;
+	int r, stops = 0;
 
 	while ((r = trace_poll(ctx, p, &stop)) > 0) {
 		r = trace_pass(ctx, p, &stop);
 		if (r < 0)
 			return r;
+		stops++;
 	}
-	return r;
+	return r < 0 ? r : stops;
+}
+
+int puppet_heed(struct context *ctx, struct puppet *p)
+{
+	return p->state == PUPPET_LOOP && p->area->looping == p ? send_on(ctx, p) : 0;
 }
 
 static int await_answer(struct context *ctx, struct puppet *p)
