@@ -170,6 +170,10 @@ int puppet_finish(struct context *ctx, struct puppet *p, struct call_table *t);
  * it has, and goes on towards its group stop, which another look finds.
  */
 int puppet_heed(struct context *ctx, struct puppet *p);
+/* Stops a borrowed task where it waits in its loop, for what the kernel tells of stopped tasks only;
+ * and has it wait on. Nothing to do for one that is stopped anyway. */
+int puppet_hold(struct context *ctx, struct puppet *p);
+int puppet_unhold(struct context *ctx, struct puppet *p);
 
 /* One remote call: the result (>= 0) or -errno, with a chain. */
 int64_t puppet_call(struct context *ctx, struct puppet *p, const char *what, uint64_t nr,

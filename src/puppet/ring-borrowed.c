@@ -8,6 +8,7 @@
  * from time to time to look (loop.c sets the time).
  */
 #include <errno.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 
 #include "puppet/loop.h"
@@ -76,9 +77,25 @@ static int send_on(struct context *ctx, struct puppet *p)
 	return r < 0 ? r : stops;
 }
 
+static bool waits_in_loop(const struct puppet *p)
+{
+	return p->state == PUPPET_LOOP && p->area->looping == p;
+}
+
 int puppet_heed(struct context *ctx, struct puppet *p)
 {
-	return p->state == PUPPET_LOOP && p->area->looping == p ? send_on(ctx, p) : 0;
+	return waits_in_loop(p) ? send_on(ctx, p) : 0;
+}
+
+int puppet_hold(struct context *ctx, struct puppet *p)
+{
+	return waits_in_loop(p) ? trace_park(ctx, p) : 0;
+}
+
+/* Its recv() is taken up again. */
+int puppet_unhold(struct context *ctx, struct puppet *p)
+{
+	return waits_in_loop(p) ? trace_go(ctx, p, PTRACE_CONT, 0) : 0;
 }
 
 static int await_answer(struct context *ctx, struct puppet *p)

@@ -78,20 +78,27 @@ static int peek(struct context *ctx, pid_t tid, bool shared, size_t offset, sigi
 	return n < 0 ? err_sys(ctx, -errno, "ptrace(PTRACE_PEEKSIGINFO, %d)", tid) : (int)n;
 }
 
+static int read_now(struct collect *c, const struct collect_thread *th, struct proc_status *ret)
+{
+	_cleanup_close_ int fd = -EBADF;
+	int r = proc_open_task(th->process->proc_fd, th->tid, &fd);
+
+	if (r == 0)
+		r = proc_read_status(fd, c->arena, ret);
+	return r < 0 ? err_sys(c->ctx, r, "reading /proc/%d/status", th->tid) : 0;
+}
+
 /*
  * Which of the signals in @lacking are pending without an entry? /proc was read before the queue:
  * one that is no longer there now was taken back (by SIGCONT) or has stopped the process.
  */
 static int confirm(struct collect *c, struct collect_thread *th, bool shared, uint64_t *lacking)
 {
-	_cleanup_close_ int fd = -EBADF;
 	struct proc_status now;
-	int r = proc_open_task(th->process->proc_fd, th->tid, &fd);
+	int r = read_now(c, th, &now);
 
-	if (r == 0)
-		r = proc_read_status(fd, c->arena, &now);
 	if (r < 0)
-		return err_sys(c->ctx, r, "reading /proc/%d/status", th->tid);
+		return r;
 	*lacking &= shared ? now.shared_pending : now.sig_pending;
 	return 0;
 }
@@ -220,20 +227,62 @@ static struct entries empty(struct queue q)
 	return entries;
 }
 
+/* The queues of a task that waits in its loop can be read while it is stopped. */
+static int look_at_queues(struct collect *c, struct collect_thread *th, bool shared)
+{
+	struct err first;
+	int r = puppet_hold(c->ctx, th->puppet);
+	int gone;
+
+	if (r < 0)
+		return r;
+	r = shared ? collect_shared(c, th->process) : 0;
+	if (!r && th->status.sig_pending)
+		r = collect_private(c, th);
+	first = c->ctx->err;
+	gone = puppet_unhold(c->ctx, th->puppet);
+	if (!r)
+		return gone;
+	c->ctx->err = first; /* which is the one to be told */
+	return r;
+}
+
+/* The first thread looks for the whole process, too. */
+static int look_again(struct collect *c, struct collect_thread *th, bool stopped,
+		      struct pending_news *news)
+{
+	const struct entries before = empty(private_queue(th));
+	struct entries before_shared = {};
+	bool shared = th == &th->process->threads[0];
+	struct proc_status now;
+	int r = read_now(c, th, &now);
+
+	if (r < 0)
+		return r;
+	th->status.sig_pending = now.sig_pending;
+	th->status.shared_pending = now.shared_pending;
+	if (shared)
+		before_shared = empty(shared_queue(th->process));
+	shared &= now.shared_pending != 0;
+	/* Most have nothing pending. */
+	if (!shared && !now.sig_pending)
+		return 0;
+	r = look_at_queues(c, th, shared);
+	add_news(&before, private_queue(th), stopped, news);
+	if (shared)
+		add_news(&before_shared, shared_queue(th->process), stopped, news);
+	return r;
+}
+
 int pending_collect_again(struct collect *c, struct collect_process *p,
 			  struct pending_news *ret_news)
 {
 	bool stopped = p->msg->state == COPPICE__RUN_STATE__RUN_STATE_STOPPED;
-	struct entries before = empty(shared_queue(p));
 	struct pending_news news = {};
-	int r = collect_shared(c, p);
+	int r = 0;
 
-	add_news(&before, shared_queue(p), stopped, &news);
-	for (size_t i = 0; i < p->n_threads && !r; i++) {
-		before = empty(private_queue(&p->threads[i]));
-		r = collect_private(c, &p->threads[i]);
-		add_news(&before, private_queue(&p->threads[i]), stopped, &news);
-	}
+	for (size_t i = 0; i < p->n_threads && !r; i++)
+		r = look_again(c, &p->threads[i], stopped, &news);
 	if (!r)
 		*ret_news = news;
 	return r;
