@@ -19,7 +19,7 @@
 /* Finds out whether the task is under seccomp, unless that has been told. */
 static int look_up(struct context *ctx, struct puppet *p)
 {
-	_cleanup_(arena_deinit) struct arena arena;
+	_cleanup_(arena_deinit) struct arena arena = {0};
 	struct proc_status status;
 	struct proc_stat stat;
 	int r;
