@@ -115,8 +115,12 @@ static int explain_eperm(struct context *ctx, pid_t tgid, pid_t tid)
 		return 1;
 	if (r < 0)
 		return err_sys(ctx, r, "/proc/%d/task/%d/status", tgid, tid);
-	if (stat.state == 'Z' || stat.state == 'X')
+	if (stat.state == 'Z' || stat.state == 'X') {
+		/* A thread that died as our tracee stays, and its leader with it, until we waited. */
+		if (status.tracer == getpid())
+			(void)waitpid(tid, NULL, __WALL | WNOHANG); /* else the next look does */
 		return 1;
+	}
 	if (status.tracer == getpid())
 		return 0;
 	if (status.tracer != 0)

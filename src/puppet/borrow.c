@@ -217,6 +217,12 @@ static int leave_disconnected(struct context *ctx, struct errand *e, int64_t res
 	return 0;
 }
 
+static int leave_took_back(struct context *ctx, struct errand *e, int64_t result _unused_)
+{
+	e->next = leave_disconnected;
+	return loop_disconnect(ctx, &e->boot);
+}
+
 static int leave_called_back(struct context *ctx, struct errand *e, int64_t result _unused_)
 {
 	struct puppet *p = e->boot.p;
@@ -236,8 +242,10 @@ static int leave_called_back(struct context *ctx, struct errand *e, int64_t resu
 	};
 	if (p->area->far_socket < 0)
 		return leave_disconnected(ctx, e, 0);
-	e->next = leave_disconnected;
-	return loop_disconnect(ctx, &e->boot);
+	if (p->area->lent < 0)
+		return leave_took_back(ctx, e, 0);
+	e->next = leave_took_back;
+	return loop_take_back(ctx, &e->boot);
 }
 
 /* 0: under way. 1: there was nothing to do. */

@@ -70,6 +70,9 @@ enum call_op {
 	 * the kernel makes room for at its first use only, and leaves it in its initial state.
 	 * Result: 0, or -ENOSYS for one that has no need of it. */
 	CALL_OP_TOUCH,
+	/* close_lent(struct door_lent *): closes the descriptor that was lent, and forgets it before,
+	 * so that it is never closed twice. Result: that of close, or 0 if there is none. */
+	CALL_OP_CLOSE_LENT,
 };
 
 /* One entry, as the coordinator keeps it. What goes over to the puppet is puppet/interp.h's. */

@@ -6,6 +6,10 @@
  * travel with a message (SCM_RIGHTS) through the doorbell's socket, which a table of one recvmsg()
  * takes up. The kernel carries at most SCM_MAX_FD (253) at a time, and when the puppet's table is
  * full it installs as many as it can and sets MSG_CTRUNC: then those are closed again.
+ *
+ * A running program must not keep a descriptor of ours if we die, so it is lent one at a time: the
+ * kernel writes the number into the door of the task that waits in the loop, which closes it on its
+ * way home.
  */
 #include <assert.h>
 #include <errno.h>
@@ -17,7 +21,9 @@
 #include <unistd.h>
 
 #include "kernel/sys.h"
+#include "puppet/loop.h"
 #include "puppet/puppet.h"
+#include "puppet/stub/door.h"
 #include "util/arena.h"
 #include "util/cleanup.h"
 #include "util/context.h"
@@ -60,9 +66,14 @@ struct receipt {
 	uint32_t call;
 };
 
-static struct receipt add_recvmsg(struct call_table *t, int socket, size_t n)
+/* @control: where in the puppet the numbers are to be written; 0: into the table. */
+static struct receipt add_recvmsg(struct call_table *t, int socket, size_t n, puppet_addr control)
 {
-	struct msghdr head = {.msg_iovlen = 1, .msg_controllen = CMSG_SPACE(n * sizeof(int))};
+	struct msghdr head = {
+		.msg_iovlen = 1,
+		.msg_control = (void *)(uintptr_t)control,
+		.msg_controllen = CMSG_SPACE(n * sizeof(int)),
+	};
 	struct iovec iov = {.iov_len = 1};
 	struct receipt receipt;
 	uint32_t byte, vec;
@@ -73,7 +84,8 @@ static struct receipt add_recvmsg(struct call_table *t, int socket, size_t n)
 	receipt.head = call_space(t, &head, sizeof(head));
 	call_point(t, vec + offsetof(struct iovec, iov_base), byte);
 	call_point(t, receipt.head + offsetof(struct msghdr, msg_iov), vec);
-	call_point(t, receipt.head + offsetof(struct msghdr, msg_control), receipt.control);
+	if (!control)
+		call_point(t, receipt.head + offsetof(struct msghdr, msg_control), receipt.control);
 	receipt.call = call_add(t, "recvmsg", SYS_recvmsg, CALL_IMM(socket),
 				CALL_DATA(receipt.head), CALL_IMM(MSG_CMSG_CLOEXEC));
 	return receipt;
@@ -126,56 +138,105 @@ static void close_in(struct context *ctx, struct puppet *p, const int *fds, size
 	ctx->err = first;
 }
 
-static int chunk_in(struct context *ctx, struct puppet *p, int near, int far, const int *fds,
-		    size_t n, int *ret_fds)
+/* Runs the table, whose only call takes up what is sent here. */
+static int transfer(struct context *ctx, struct puppet *p, int near, const int *fds, size_t n,
+		    struct call_table *t)
 {
-	_cleanup_(arena_deinit) struct arena arena = {0};
-	struct receipt receipt;
-	struct call_table t;
-	int sent, r;
-	size_t came;
+	int sent, r = puppet_start(ctx, p, t);
 
-	arena_init(&arena, ctx);
-	call_table_init(&t, &arena);
-	receipt = add_recvmsg(&t, far, n);
-	r = puppet_start(ctx, p, &t);
 	if (r < 0)
 		return r;
 	sent = send_fds(near, fds, n);
 	if (sent < 0)
 		(void)send_fds(near, NULL, 0);
-	r = puppet_finish(ctx, p, &t);
+	r = puppet_finish(ctx, p, t);
+	if (r == 0 && sent < 0)
+		r = err_sys(ctx, sent, "sendmsg(SCM_RIGHTS, %zu descriptors)", n);
+	return r;
+}
+
+static int no_room(struct context *ctx, size_t came, size_t n)
+{
+	int r = err_sys(ctx, -EMFILE, "recvmsg(SCM_RIGHTS): %zu of %zu descriptors", came, n);
+
+	return err_hint(ctx, r, "raise RLIMIT_NOFILE");
+}
+
+static int chunk_in(struct context *ctx, struct puppet *p, const int *fds, size_t n, int *ret_fds)
+{
+	_cleanup_(arena_deinit) struct arena arena = {0};
+	struct receipt receipt;
+	struct call_table t;
+	size_t came;
+	int r;
+
+	arena_init(&arena, ctx);
+	call_table_init(&t, &arena);
+	receipt = add_recvmsg(&t, p->area->far_socket, n, 0);
+	r = transfer(ctx, p, p->socket, fds, n, &t);
 	if (r < 0)
 		return r;
-	if (sent < 0)
-		return err_sys(ctx, sent, "sendmsg(SCM_RIGHTS, %zu descriptors)", n);
 	came = read_fds(&t, &receipt, ret_fds, n);
 	if (came == n)
 		return 0;
 	close_in(ctx, p, ret_fds, came);
-	r = err_sys(ctx, -EMFILE, "recvmsg(SCM_RIGHTS): %zu of %zu descriptors", came, n);
-	return err_hint(ctx, r, "raise RLIMIT_NOFILE");
+	return no_room(ctx, came, n);
 }
 
 int puppet_fds_in(struct context *ctx, struct puppet *p, const int *fds, size_t n, int *ret_fds)
 {
-	struct puppet *to = p->borrowed && p->area->looping ? p->area->looping : p;
-	int near = to->borrowed ? to->area->socket : to->socket;
-
-	if (near < 0)
-		return err_msg(ctx, -EMFILE,
-			       "process %d has no doorbell through which descriptors could come",
-			       p->tgid);
+	assert(!p->borrowed);
 	for (size_t done = 0; done < n;) {
 		size_t some = MIN(n - done, (size_t)FDS_AT_ONCE);
-		int r = chunk_in(ctx, to, near, to->area->far_socket, fds + done, some,
-				 ret_fds + done);
+		int r = chunk_in(ctx, p, fds + done, some, ret_fds + done);
 
 		if (r < 0) {
-			close_in(ctx, to, ret_fds, done);
+			close_in(ctx, p, ret_fds, done);
 			return err_while(ctx, r, "passing descriptors into process %d", p->tgid);
 		}
 		done += some;
 	}
+	return 0;
+}
+
+int puppet_lend(struct context *ctx, struct puppet *p, int fd, int *ret_number)
+{
+	_cleanup_(arena_deinit) struct arena arena = {0};
+	struct puppet *to = p->area->looping;
+	struct door_lent lent;
+	struct call_table t;
+	int r;
+
+	assert(p->borrowed);
+	if (!to)
+		return err_msg(ctx, -EMFILE,
+			       "process %d has no doorbell through which descriptors could come",
+			       p->tgid);
+	arena_init(&arena, ctx);
+	call_table_init(&t, &arena);
+	(void)add_recvmsg(&t, to->area->far_socket, 1, loop_lent(to));
+	r = transfer(ctx, to, to->area->socket, &fd, 1, &t);
+	if (r == 0)
+		r = puppet_read(ctx, to, loop_lent(to), &lent, sizeof(lent));
+	if (r == 0 && lent.type != DOOR_LENT)
+		r = no_room(ctx, 0, 1);
+	if (r < 0)
+		return err_while(ctx, r, "lending a descriptor to process %d", p->tgid);
+	to->area->lent = *ret_number = lent.fd;
+	return 0;
+}
+
+int puppet_take_back(struct context *ctx, struct puppet *p)
+{
+	struct puppet *from = p->area->looping;
+	int64_t r;
+
+	if (!from || p->area->lent < 0)
+		return 0;
+	r = puppet_call(ctx, from, "close (lent)", CALL_OP_CLOSE_LENT,
+			(const struct call_arg[6]){CALL_IMM(loop_lent(from))});
+	if (r < 0)
+		return (int)r;
+	p->area->lent = -EBADF;
 	return 0;
 }

@@ -53,6 +53,11 @@ static puppet_addr door_address(const struct puppet_area *area, uint32_t slot)
 	return end - LOOP_STACK - sizeof(struct borrowed_door);
 }
 
+puppet_addr loop_lent(const struct puppet *p)
+{
+	return door_address(p->area, p->slot) + offsetof(struct borrowed_door, lent);
+}
+
 /* Fetches our end of the pair, and sets it up. */
 static int take_socket(struct context *ctx, struct puppet *p, int number, int *ret_fd)
 {
@@ -139,6 +144,7 @@ void loop_forget(struct puppet_area *area)
 		(void)close(area->socket); /* nothing is in flight any more */
 	area->socket = -EBADF;
 	area->far_socket = -EBADF;
+	area->lent = -EBADF;
 }
 
 int loop_disconnect(struct context *ctx, struct boot *b)
@@ -148,6 +154,15 @@ int loop_disconnect(struct context *ctx, struct boot *b)
 
 	loop_forget(area);
 	return close_far(ctx, b, far, -1);
+}
+
+int loop_take_back(struct context *ctx, struct boot *b)
+{
+	struct puppet_area *area = b->p->area;
+	int lent = area->lent;
+
+	area->lent = -EBADF;
+	return close_far(ctx, b, lent, area->far_socket);
 }
 
 /* Writes frame and door into the task's slot; then the task may be sent to the loop's entry. */

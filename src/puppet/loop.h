@@ -27,6 +27,10 @@ int loop_enter(struct context *ctx, struct boot *b);
 /* Out of the loop: parked, but still with the loop's registers. In two halves, or whole. */
 int loop_call_back(struct context *ctx, struct puppet *p);
 int loop_park(struct context *ctx, struct puppet *p);
+/* Where the looping task's door has the descriptor that is lent: struct door_lent. */
+puppet_addr loop_lent(const struct puppet *p);
+/* Starts the call that closes what is lent still; the socket stays. */
+int loop_take_back(struct context *ctx, struct boot *b);
 /* A parked task gets its own mask and registers back. */
 int loop_home(struct context *ctx, struct puppet *p);
 

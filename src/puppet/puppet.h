@@ -66,6 +66,7 @@ struct puppet_area {
 	struct puppet *looping; /* the one task that waits at the socket */
 	int socket;		/* coordinator's end of the loop's doorbell, or -EBADF; owned */
 	int far_socket;		/* the program's number for the other end */
+	int lent;		/* and for the descriptor that it has been lent; or -EBADF */
 	uint64_t answered;	/* bit i: slot i's answer has been read from the socket */
 	uint64_t slots_used;	/* bit i: slot i has a user */
 	/* Made puppets: SIGTRAP is not ours any more (ignored or pending by order of the image):
@@ -203,10 +204,14 @@ void puppet_tell(struct puppet *p, const struct puppet_facts *facts);
 int puppet_pidfd(struct context *ctx, struct puppet *p, int *ret_fd);
 /* A duplicate, here, of descriptor @fd of the process (pidfd_getfd); owned by the caller. */
 int puppet_fd_out(struct context *ctx, struct puppet *p, int fd, int *ret_fd);
-/* Sends @n descriptors of ours into the puppet (SCM_RIGHTS over its doorbell, close-on-exec). The
- * numbers they got are in ret_fds. A borrowed puppet's process must have been entered, and they must
- * be closed again before puppet_leave. -EMFILE: there is no room for them, none came. */
+/* Sends @n descriptors of ours into a made puppet (SCM_RIGHTS over its doorbell, close-on-exec). The
+ * numbers they got are in ret_fds. -EMFILE: there is no room for them, none came. */
 int puppet_fds_in(struct context *ctx, struct puppet *p, const int *fds, size_t n, int *ret_fds);
+/* Gives a borrowed puppet's process, which must have been entered, one descriptor of ours until it is
+ * taken back; at the latest when the puppet leaves, or this process dies. -EMFILE: there is no room
+ * for it. */
+int puppet_lend(struct context *ctx, struct puppet *p, int fd, int *ret_number);
+int puppet_take_back(struct context *ctx, struct puppet *p);
 
 /* ---- made puppets (make.c) ------------------------------------------------------------- */
 

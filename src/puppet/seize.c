@@ -393,6 +393,7 @@ static int tree_add(struct seizure *s, struct seized *process, struct puppet_tre
 		to->area->n_tasks = to->n_tasks;
 		to->area->socket = -EBADF;
 		to->area->far_socket = -EBADF;
+		to->area->lent = -EBADF;
 	}
 	for (size_t i = 0; i < to->n_tasks; i++)
 		to->tasks[i]->area = to->area;

@@ -30,11 +30,8 @@ static void way_close(struct mm_save *s, void *state)
 	struct context *ctx = s->c->ctx;
 	struct err before = ctx->err;
 
-	/* A puppet that has died took the descriptor with it; one that cannot leave now will when
-	 * it is released. */
-	if (w->fd >= 0 && puppet_call(ctx, s->p->puppet, "close (page file)", SYS_close,
-				      (const struct call_arg[6]){CALL_IMM(w->fd)}) < 0)
-		log_debug(ctx, "process %d keeps descriptor %d of a page file", s->p->pid, w->fd);
+	/* What cannot be taken back now is when the puppet leaves. */
+	(void)puppet_take_back(ctx, s->p->puppet);
 	if (w->entered)
 		(void)puppet_leave(ctx, s->p->puppet);
 	ctx->err = before;
@@ -51,7 +48,7 @@ static int lend_file(struct mm_save *s, struct by_puppet *w)
 		r = puppet_enter(s->c->ctx, puppet, 1);
 		w->entered = r == 0;
 	}
-	return r < 0 ? r : puppet_fds_in(s->c->ctx, puppet, &s->out->fd, 1, &w->fd);
+	return r < 0 ? r : puppet_lend(s->c->ctx, puppet, s->out->fd, &w->fd);
 }
 
 static int way_open(struct mm_save *s, void **ret_state)
@@ -61,7 +58,6 @@ static int way_open(struct mm_save *s, void **ret_state)
 
 	if (!w)
 		return err_oom(s->c->ctx);
-	w->fd = -EBADF;
 	arena_init(&w->arena, s->c->ctx);
 	call_table_init(&w->table, &w->arena);
 	r = lend_file(s, w);

@@ -7,7 +7,7 @@
  *  - RLIMIT_FSIZE: SIGXFSZ.
  *  - A seccomp filter may forbid writev() or make it a signal. The puppet layer suspends filters
  *    where it has the right to; whether it could is not relied on here.
- *  - Its descriptor table may be full: found out by trying (puppet_fds_in).
+ *  - Its descriptor table may be full: found out by trying (puppet_lend).
  *
  * The kernel charges whoever dirties the page first, so what the coordinator writes is charged to
  * the coordinator's cgroup.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "target.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -17,7 +18,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HANGS = 30000 }; /* naps, about 10 s: what makes no progress in that time */
+enum {
+	HANGS = 30000,	   /* naps, about 10 s: what makes no progress in that time */
+	WORDS = 512 << 10, /* 4 MiB: enough for a process to write its pages by itself */
+	DESCRIPTORS = 4,   /* of each process: three, and an end of the pipe */
+};
 
 static struct progress *map_progress(void)
 {
@@ -49,17 +54,19 @@ static void nap(void)
 /* Keeps memory, registers (through optimised arithmetic) and its own identity under watch. */
 static void *run_thread(void *data)
 {
-	static uint64_t words[4096];
+	static uint64_t words[WORDS];
 	struct progress *p = data;
 	pid_t tid = (pid_t)syscall(SYS_gettid);
 	uint64_t sum = 0;
 
+	for (size_t i = 0; i < WORDS; i++)
+		sum += words[i] = i;
 	for (uint64_t n = 1;; n++) {
 		uint64_t check = 0;
 
-		sum += n - words[n % 4096];
-		words[n % 4096] = n;
-		for (size_t i = 0; i < 4096; i++)
+		sum += n - words[n % WORDS];
+		words[n % WORDS] = n;
+		for (size_t i = 0; i < WORDS; i++)
 			check += words[i];
 		EXPECT(p, check == sum);
 		EXPECT(p, tid == (pid_t)syscall(SYS_gettid));
@@ -170,6 +177,23 @@ void target_stop(const struct target *target)
 	}
 }
 
+/* Has the process no descriptor but its own? */
+static bool has_its_descriptors(pid_t pid)
+{
+	struct dirent *entry;
+	int found = 0;
+	char path[32];
+	DIR *dir;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir)))
+		found += entry->d_name[0] != '.';
+	if (dir)
+		(void)closedir(dir);
+	return found == DESCRIPTORS;
+}
+
 bool target_goes_on(const struct target *target)
 {
 	struct progress *p = target->progress;
@@ -184,7 +208,8 @@ bool target_goes_on(const struct target *target)
 			return false;
 		nap();
 	}
-	return p->wrong == 0;
+	return p->wrong == 0 && has_its_descriptors(target->pid) &&
+	       has_its_descriptors(p->child_pid);
 }
 
 bool target_is_gone(const struct target *target)

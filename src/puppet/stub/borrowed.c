@@ -87,7 +87,7 @@ static int gives_eintr(const struct borrowed_door *door)
 }
 
 /* @home: nothing is to be run any more. */
-void borrowed_loop(const struct borrowed_door *door, int home)
+void borrowed_loop(struct borrowed_door *door, int home)
 {
 	struct interp_slot *slot = (struct interp_slot *)door->slot;
 
@@ -102,6 +102,7 @@ void borrowed_loop(const struct borrowed_door *door, int home)
 	}
 	if (door->filtered)
 		return;
+	(void)close_lent(&door->lent);
 	if (door->kind == DOOR_LOOP)
 		(void)call(__NR_close, (uint64_t)door->socket, 0, 0, 0);
 	if (door->call != DOOR_CALL_NONE && gives_eintr(door)) {

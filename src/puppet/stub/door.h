@@ -25,6 +25,20 @@ enum door_call {
 	DOOR_CALL_EINTR,      /* EINTR */
 };
 
+/*
+ * A control message with one descriptor (cmsg(3)), as recvmsg() writes it: so the number is known here
+ * at the very moment the program has it.
+ */
+struct door_lent {
+	uint64_t len;
+	int32_t level;
+	int32_t type; /* DOOR_LENT: there is one */
+	int32_t fd;
+	uint32_t pad;
+};
+
+enum { DOOR_LENT = 1 }; /* SCM_RIGHTS */
+
 struct borrowed_door {
 	uint64_t stack;	  /* its end */
 	uint64_t frame;	  /* stack pointer for rt_sigreturn */
@@ -43,7 +57,8 @@ struct borrowed_door {
 	uint64_t result_at;
 	uint64_t eintr_ip;
 	uint64_t eintr_result;
+	struct door_lent lent; /* a descriptor of the coordinator's; closed on the way home */
 };
 
-_Static_assert(sizeof(struct borrowed_door) == 96, "both sides must agree");
+_Static_assert(sizeof(struct borrowed_door) == 120, "both sides must agree");
 #endif

@@ -7,6 +7,7 @@
 #include <asm/unistd.h>
 
 #include "puppet/call.h"
+#include "puppet/stub/door.h"
 #include "puppet/stub/stub.h"
 
 enum { EIO_CODE = 5, EINTR_CODE = 4, ENODATA_CODE = 61, ENOSYS_CODE = 38, MAX_ERROR = 4095 };
@@ -66,6 +67,16 @@ static int64_t transfer_full(uint64_t nr, const uint64_t arg[6])
 	return (int64_t)done;
 }
 
+int64_t close_lent(struct door_lent *lent)
+{
+	const uint64_t arg[6] = {(uint64_t)lent->fd, 0, 0, 0, 0, 0};
+
+	if (lent->type != DOOR_LENT)
+		return 0;
+	lent->type = 0;
+	return raw_syscall(__NR_close, arg);
+}
+
 static int64_t run(uint32_t nr, const uint64_t arg[6])
 {
 	switch (nr) {
@@ -82,6 +93,8 @@ static int64_t run(uint32_t nr, const uint64_t arg[6])
 		return (int64_t)arg[0];
 	case CALL_OP_CLONE:
 		return raw_clone(__NR_clone3, arg[0], arg[1], arg[2], arg[3]);
+	case CALL_OP_CLOSE_LENT:
+		return close_lent((struct door_lent *)arg[0]);
 	case CALL_OP_TOUCH:
 		return raw_touch(arg[0]) ? 0 : -ENOSYS_CODE;
 	default:

@@ -23,4 +23,6 @@ void interp_run(struct interp_slot *slot);
 /* The loops; entered from entry-<arch>.S. */
 __attribute__((noreturn)) void made_loop(struct interp_slot *slot);
 struct borrowed_door;
-void borrowed_loop(const struct borrowed_door *door, int home);
+void borrowed_loop(struct borrowed_door *door, int home);
+struct door_lent;
+int64_t close_lent(struct door_lent *lent);
