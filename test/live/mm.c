@@ -1000,7 +1000,16 @@ static int check_marks(void)
 
 extern char **environ;
 
-/* The program's file is gone: it runs from a copy of itself that it has deleted. */
+/* On the executable: it goes when the process closes any descriptor of that file. */
+static int lock_self(void)
+{
+	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_len = 10};
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+	return fcntl(fd, F_SETLK, &lock);
+}
+
+/* The program's file is gone: it runs from a copy of itself that it has deleted, and locked. */
 static int make_deleted_exe(void)
 {
 	char *argv[] = {(char *)"copy", (char *)"deleted_exe", NULL};
@@ -1013,7 +1022,7 @@ static int make_deleted_exe(void)
 	if (readlink("/proc/self/exe", link, sizeof(link) - 1) < 0)
 		return 1;
 	if (strstr(link, "/copy"))
-		return unlink("copy");
+		return unlink("copy") || lock_self();
 	from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	to = open("copy", O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
 	while ((n = read(from, buf, sizeof(buf))) > 0)
