@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Address spaces: every sort of mapping comes back at its address, with its content and nature. */
+#include "child.h"
 #include "live.h"
 
 #include <errno.h>
@@ -998,6 +999,33 @@ static int check_marks(void)
 	return 0;
 }
 
+/* Never writable in the child, and so not counted as memory; the parent has gone on to use it. */
+enum { RESERVED = 64 * 4096, USED_FROM = 16 * 4096, USED = 8 * 4096 };
+
+static char *reserved;
+
+static int make_nothing(void)
+{
+	return 0;
+}
+
+static int make_reserved(void)
+{
+	reserved = mmap(NULL, RESERVED, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (reserved == MAP_FAILED || child_start(make_nothing, NULL, NULL) ||
+	    mprotect(reserved + USED_FROM, USED, PROT_READ | PROT_WRITE))
+		return 1;
+	memset(reserved + USED_FROM, 'x', USED);
+	return 0;
+}
+
+static int check_reserved(void)
+{
+	for (int i = USED_FROM; i < USED_FROM + USED; i++)
+		CHECK_EQ(reserved[i], 'x');
+	return child_check();
+}
+
 extern char **environ;
 
 /* On the executable: it goes when the process closes any descriptor of that file. */
@@ -1144,6 +1172,7 @@ static const struct live_row rows[] = {
 	ROW(shared_hugetlb),
 	ROW(marks),
 	ROW(deleted_exe),
+	ROW(reserved),
 	ROW(no_vdso),
 	{.name = "io_uring", .make = make_io_uring, .refused = "io_uring"},
 	{.name = "sysv", .make = make_sysv, .refused = "System V shared memory"},
