@@ -94,10 +94,7 @@ static int end_leader(struct grown *g, struct rebuild_process *p)
 	return err_msg(g->ctx, -ETIMEDOUT, "thread-group leader %d does not exit", pid);
 }
 
-/*
- * The parent takes note of the stop, as a shell has long done when its job is dumped: the kernel
- * does not tell whether a parent has.
- */
+/* The parent takes note of the stop, as a shell has long done when its job is dumped. */
 static int acknowledge_stop(struct grown *g, struct rebuild_process *p)
 {
 	uint32_t parent = p->msg->parent;
@@ -126,7 +123,7 @@ static int stop_job(struct grown *g, struct rebuild_process *p)
 {
 	int r = stop_process(g, p, p->msg->stop_signal ? p->msg->stop_signal : SIGSTOP);
 
-	return r < 0 ? r : acknowledge_stop(g, p);
+	return r < 0 || p->msg->stop_unnoticed ? r : acknowledge_stop(g, p);
 }
 
 /*

@@ -110,6 +110,10 @@ static int stage_dress(struct restore *s)
 
 	if (r >= 0)
 		r = rebuild_files_last(&s->rebuild);
+	if (r >= 0)
+		r = memory_name_executables(&s->rebuild);
+	if (r >= 0)
+		r = rebuild_files_lock(&s->rebuild);
 	return r < 0 ? r : dress_last(&s->rebuild);
 }
 

@@ -53,6 +53,7 @@ static const struct {
 	{"processes[].no_exec_since_fork", "only execve clears PF_FORKNOEXEC, and a stub that is "
 					   "forked does not exec; setpgid of the "
 					   "process by its parent is all that asks for it"},
+	{"processes[].stop_unnoticed", "asked when a dump settles; nothing changes it here"},
 	{"processes[].posix_timers[].overrun", "the kernel lets nobody set it"},
 };
 

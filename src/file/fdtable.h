@@ -24,8 +24,13 @@ int rebuild_files_create(struct rebuild *r);
 int rebuild_files_install(struct rebuild *r, struct rebuild_process *p);
 /*
  * When all processes have their descriptors and their memory: owners (F_SETOWN), status flags, late
- * seals, locks. Closes the coordinator's copies and, in processes with locks, those of mapped files.
+ * seals.
  */
 int rebuild_files_last(struct rebuild *r);
+/*
+ * Locks. Closes the coordinator's copies and, in processes with locks, those of mapped files: nothing
+ * can be done with them any more.
+ */
+int rebuild_files_lock(struct rebuild *r);
 /* Closes what is still open here; may be called more than once. */
 void rebuild_files_deinit(struct rebuild *r);

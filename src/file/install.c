@@ -165,9 +165,13 @@ int rebuild_files_last(struct rebuild *r)
 		if (result < 0)
 			return while_restoring(r, result, r->files[i].msg);
 	}
-	result = rebuild_inodes_last(r);
-	if (result >= 0)
-		result = locks_rebuild(r);
+	return rebuild_inodes_last(r);
+}
+
+int rebuild_files_lock(struct rebuild *r)
+{
+	int result = locks_rebuild(r);
+
 	/* An end of a pipe that we kept would hide from a process that it is alone. */
 	rebuild_files_deinit(r);
 	return result;

@@ -227,6 +227,9 @@ static int check_numbers(const struct validation *v, const Coppice__Process *p)
 		return invalid(v, "parent: %u does not come before its child", p->parent);
 	if (p->cow_parent >= p->id)
 		return invalid(v, "cow_parent: %u does not come before %u", p->cow_parent, p->id);
+	if (p->stop_unnoticed &&
+	    (p->state != COPPICE__RUN_STATE__RUN_STATE_STOPPED || p->parent == 0))
+		return invalid(v, "stop_unnoticed: no parent to tell of a stop");
 	return 0;
 }
 

@@ -6,11 +6,13 @@
  *
  * Kept or not is decided by what a mapping is made of. Protection, most advice, locks and names do
  * not matter: they are set when all forks are done (memory-finish.c). The advice on huge pages
- * counts, since it is given before the memory is filled and MADV_HUGEPAGE cannot be undone.
+ * counts, since it is given before the memory is filled and MADV_HUGEPAGE cannot be undone. So does
+ * that a mapping was writable, for the same reason.
  */
 #include "task/memory-diff.h"
 
 #include <assert.h>
+#include <sys/mman.h>
 
 #include "task/memory-vma.h"
 #include "util/macro.h"
@@ -33,11 +35,21 @@ static bool never_kept(const Coppice__Vma *vma)
 	       (vma->advice & COPPICE__VMA_ADVICE__VMA_ADVICE_DROPPABLE) != 0;
 }
 
+/*
+ * A private mapping that once was writable counts as memory (VM_ACCOUNT), and cannot cease to while
+ * it has pages (mprotect_fixup() in mm/mprotect.c).
+ */
+static bool counts_as_memory(const Coppice__Vma *vma)
+{
+	return (vma->prot & PROT_WRITE) || vma->accounted;
+}
+
 static bool serves_as(const Coppice__Vma *old, const Coppice__Vma *vma)
 {
 	return old->kind == vma->kind && old->flags == vma->flags && old->inode == vma->inode &&
 	       old->open_flags == vma->open_flags && old->accounted == vma->accounted &&
-	       !never_kept(old) && !never_kept(vma) &&
+	       (counts_as_memory(vma) || !counts_as_memory(old)) && !never_kept(old) &&
+	       !never_kept(vma) &&
 	       (old->advice & ADVICE_MADE_OF) == (vma->advice & ADVICE_MADE_OF) &&
 	       vma_policies_equal(old->policy, vma->policy) &&
 	       (!vma_has_inode(vma) || old->offset - old->start == vma->offset - vma->start);

@@ -5,7 +5,8 @@
  * executable counts the capabilities of the process itself (CAP_SYS_ADMIN or
  * CAP_CHECKPOINT_RESTORE), so it comes before those are dropped, and must not be open for writing
  * anywhere (exe_file_deny_write_access). One that has no name any more was made by the coordinator,
- * which holds it open until its content is in: such an executable is set at the very end.
+ * which holds it open until its content and seals are in: such an executable is set when all of that
+ * is done, and before a process with locks closes what it has open for our sake.
  */
 #include "task/memory-marks.h"
 
@@ -15,6 +16,7 @@
 #include <sys/syscall.h>
 
 #include "file/inode.h"
+#include "task/memory.h"
 #include "util/cleanup.h"
 
 static void add_prctl(const Coppice__Mm *mm, int exe_fd, struct call_table *t)
@@ -55,14 +57,26 @@ void marks_restore(const struct rebuild *r, const Coppice__Mm *mm, bool has_exe,
 	add_prctl(mm, set_exe ? r->inodes[mm->exe - 1].map_fd : -1, t);
 }
 
-void marks_restore_late(struct rebuild *r, const Coppice__Mm *mm, struct call_table *t)
+static int name_executable(struct rebuild *r, const struct rebuild_process *p)
 {
-	struct rebuild_inode *exe;
+	struct rebuild_inode *exe = &r->inodes[p->mm->exe - 1];
+	struct call_table t;
 
-	if (!is_made_here(r, mm))
-		return;
-	exe = &r->inodes[mm->exe - 1];
 	close_guard(&exe->fd_rw);
 	exe->fd_rw = -EBADF;
-	add_prctl(mm, exe->map_fd, t);
+	call_table_init(&t, r->arena);
+	add_prctl(p->mm, exe->map_fd, &t);
+	return puppet_run(r->ctx, p->puppet, &t);
+}
+
+int memory_name_executables(struct rebuild *r)
+{
+	for (size_t i = 0; i < r->n_processes; i++) {
+		const struct rebuild_process *p = &r->processes[i];
+		int ret = p->owns_mm && is_made_here(r, p->mm) ? name_executable(r, p) : 0;
+
+		if (ret < 0)
+			return err_while(r->ctx, ret, "restoring %s", rebuild_name(r, p));
+	}
+	return 0;
 }

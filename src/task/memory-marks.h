@@ -7,5 +7,3 @@
 /* Sets all of them; the executable too, unless @has_exe or it cannot be had yet. */
 void marks_restore(const struct rebuild *r, const Coppice__Mm *mm, bool has_exe,
 		   struct call_table *t);
-/* At the end: an executable that could not be had then. */
-void marks_restore_late(struct rebuild *r, const Coppice__Mm *mm, struct call_table *t);

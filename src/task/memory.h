@@ -12,6 +12,7 @@
  *				   pages with it copy-on-write
  *	memory_load_inodes() ..... content of shared memory, memfds and deleted files
  *	memory_fill() ............ every other process
+ *	memory_name_executables()  those that were made here
  *	aspect_mm ................ protections, advice, locks, names, seals: when all forks are done
  *
  * A filled stub's mappings are writable and plain: what a fork would act upon (MADV_DONTFORK), or
@@ -68,3 +69,5 @@ int memory_fill_one(struct rebuild *r, struct rebuild_process *p);
 int memory_fill(struct rebuild *r);
 /* Content of all inodes that were made empty (rebuild_inode.needs_content). */
 int memory_load_inodes(struct rebuild *r);
+/* /proc/PID/exe where the executable is one of those: when nobody has it open for writing any more. */
+int memory_name_executables(struct rebuild *r);

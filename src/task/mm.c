@@ -20,7 +20,6 @@
 #include "task/memory-ask.h"
 #include "task/memory-finish.h"
 #include "task/memory-guard.h"
-#include "task/memory-marks.h"
 #include "task/memory-vdso.h"
 #include "task/memory-vma.h"
 #include "util/cleanup.h"
@@ -160,12 +159,10 @@ static int mm_install_direct(struct rebuild *r, struct rebuild_process *p)
 		       : 0;
 }
 
-static int mm_last(struct rebuild *r, struct rebuild_process *p, struct call_table *t)
+static int mm_last(struct rebuild *r _unused_, struct rebuild_process *p, struct call_table *t)
 {
-	if (!p->owns_mm)
-		return 0;
-	marks_restore_late(r, p->mm, t);
-	memory_seal(p->mm, t);
+	if (p->owns_mm)
+		memory_seal(p->mm, t);
 	return 0;
 }
 

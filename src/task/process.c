@@ -5,11 +5,13 @@
  * orphans. All of it but the subreaper flag is made while the tree is grown; nothing is left to
  * install. Which tables it shares is found by share.c.
  *
- * Not visible: whether the parent has already waited for a stop, and which thread of the parent
- * is the real one (only pdeath_signal and __WNOTHREAD depend on it).
+ * Not visible: which thread of the parent is the real one (only pdeath_signal and __WNOTHREAD depend
+ * on it). Not kept: that the parent could still wait for a continuation (WCONTINUED).
  */
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "kind/task.h"
 #include "task/process.h"
@@ -93,6 +95,30 @@ void process_collect_state(struct collect_process *p)
 	p->msg->stop_signal = stop_signal(p);
 	p->msg->state = p->msg->stop_signal ? COPPICE__RUN_STATE__RUN_STATE_STOPPED
 					    : COPPICE__RUN_STATE__RUN_STATE_RUNNING;
+}
+
+/* wait() of the real parent sees group stops also while somebody else traces (wait_consider_task()). */
+int process_collect_notice(struct collect *c, struct collect_process *p)
+{
+	struct call_table t;
+	const siginfo_t *info;
+	uint32_t at;
+	int r;
+
+	p->msg->stop_unnoticed = false;
+	if (p->msg->state != COPPICE__RUN_STATE__RUN_STATE_STOPPED || !p->parent)
+		return 0;
+	call_table_init(&t, c->arena);
+	at = call_space(&t, NULL, sizeof(*info));
+	call_add(&t, "waitid()", SYS_waitid, CALL_IMM(P_PID),
+		 CALL_IMM(p->msg->pid[p->msg->n_pid - 1]), CALL_DATA(at),
+		 CALL_IMM(WSTOPPED | WNOWAIT | WNOHANG | __WALL), CALL_IMM(0));
+	r = puppet_run(c->ctx, p->parent->puppet, &t);
+	if (r < 0)
+		return r;
+	info = call_bytes(&t, at);
+	p->msg->stop_unnoticed = info->si_signo == SIGCHLD;
+	return 0;
 }
 
 static int collect(struct collect *c, struct collect_process *p)

@@ -111,6 +111,8 @@ int settle_tree(struct collect *c)
 
 	for (int i = 0; i < LOOKS_MAX && r > 0; i++)
 		r = look_at_all(c);
+	for (size_t i = 0; i < c->n_processes && r == 0; i++)
+		r = process_collect_notice(c, &c->processes[i]);
 	if (r <= 0)
 		return r;
 	r = err_msg(c->ctx, -EAGAIN, "somebody stops and continues the tree all the time");

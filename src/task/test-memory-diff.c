@@ -144,6 +144,23 @@ static void test_protection_does_not_matter(void **state)
 	assert_steps(&from, &to, steps, ARRAY_SIZE(steps));
 }
 
+/* What has counted as memory does so for good. */
+static void test_was_writable(void **state)
+{
+	static const struct expected replaced[] = {{VMA_REPLACE, 0x1000, 0x3000}};
+	static const struct expected kept[] = {{VMA_KEEP, 0x1000, 0x3000}};
+	struct layout writable;
+	struct layout never;
+
+	(void)state;
+	layout_init(&writable);
+	layout_init(&never);
+	layout_add(&writable, 0x1000, 0x3000, 0)->prot = PROT_READ | PROT_WRITE;
+	layout_add(&never, 0x1000, 0x3000, 0)->prot = PROT_NONE;
+	assert_steps(&writable, &never, replaced, ARRAY_SIZE(replaced));
+	assert_steps(&never, &writable, kept, ARRAY_SIZE(kept));
+}
+
 static void test_kernels_own_are_left_alone(void **state)
 {
 	struct layout from;
@@ -222,6 +239,7 @@ int main(void)
 		cmocka_unit_test(test_replaced),
 		cmocka_unit_test(test_other_offset),
 		cmocka_unit_test(test_protection_does_not_matter),
+		cmocka_unit_test(test_was_writable),
 		cmocka_unit_test(test_kernels_own_are_left_alone),
 		cmocka_unit_test(test_any_two),
 	};

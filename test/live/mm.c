@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Address spaces: every sort of mapping comes back at its address, with its content and nature. */
+#include "child.h"
 #include "live.h"
 
 #include <errno.h>
@@ -998,9 +999,45 @@ static int check_marks(void)
 	return 0;
 }
 
+/* Never writable in the child, and so not counted as memory; the parent has gone on to use it. */
+enum { RESERVED = 64 * 4096, USED_FROM = 16 * 4096, USED = 8 * 4096 };
+
+static char *reserved;
+
+static int make_nothing(void)
+{
+	return 0;
+}
+
+static int make_reserved(void)
+{
+	reserved = mmap(NULL, RESERVED, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (reserved == MAP_FAILED || child_start(make_nothing, NULL, NULL) ||
+	    mprotect(reserved + USED_FROM, USED, PROT_READ | PROT_WRITE))
+		return 1;
+	memset(reserved + USED_FROM, 'x', USED);
+	return 0;
+}
+
+static int check_reserved(void)
+{
+	for (int i = USED_FROM; i < USED_FROM + USED; i++)
+		CHECK_EQ(reserved[i], 'x');
+	return child_check();
+}
+
 extern char **environ;
 
-/* The program's file is gone: it runs from a copy of itself that it has deleted. */
+/* On the executable: it goes when the process closes any descriptor of that file. */
+static int lock_self(void)
+{
+	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_len = 10};
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+	return fcntl(fd, F_SETLK, &lock);
+}
+
+/* The program's file is gone: it runs from a copy of itself that it has deleted, and locked. */
 static int make_deleted_exe(void)
 {
 	char *argv[] = {(char *)"copy", (char *)"deleted_exe", NULL};
@@ -1013,7 +1050,7 @@ static int make_deleted_exe(void)
 	if (readlink("/proc/self/exe", link, sizeof(link) - 1) < 0)
 		return 1;
 	if (strstr(link, "/copy"))
-		return unlink("copy");
+		return unlink("copy") || lock_self();
 	from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	to = open("copy", O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
 	while ((n = read(from, buf, sizeof(buf))) > 0)
@@ -1135,6 +1172,7 @@ static const struct live_row rows[] = {
 	ROW(shared_hugetlb),
 	ROW(marks),
 	ROW(deleted_exe),
+	ROW(reserved),
 	ROW(no_vdso),
 	{.name = "io_uring", .make = make_io_uring, .refused = "io_uring"},
 	{.name = "sysv", .make = make_sysv, .refused = "System V shared memory"},

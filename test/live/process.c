@@ -94,9 +94,34 @@ static int check_stopped(void)
 	int status;
 
 	CHECK_EQ(state_of(child), 'T');
+	CHECK_EQ(waitpid(child, &status, WUNTRACED | WNOHANG), 0);
 	CHECK_EQ(kill(child, SIGCONT), 0);
 	CHECK_EQ(waitpid(child, &status, 0), child);
 	CHECK_EQ(WEXITSTATUS(status), 5);
+	return 0;
+}
+
+/* The parent has not waited for it yet. */
+static int make_unnoticed(void)
+{
+	siginfo_t info;
+
+	child = fork();
+	if (!child)
+		for (;;)
+			(void)pause();
+	return kill(child, SIGSTOP) || waitid(P_PID, (id_t)child, &info, WSTOPPED | WNOWAIT);
+}
+
+static int check_unnoticed(void)
+{
+	int status = 0;
+
+	CHECK_EQ(waitpid(child, &status, WUNTRACED | WNOHANG), child);
+	CHECK(WIFSTOPPED(status));
+	CHECK_EQ(waitpid(child, &status, WUNTRACED | WNOHANG), 0);
+	(void)kill(child, SIGKILL);
+	CHECK_EQ(waitpid(child, &status, 0), child);
 	return 0;
 }
 
@@ -295,6 +320,7 @@ static int check_users_dead_leader(void)
 static const struct live_row rows[] = {
 	{.name = "zombies", .make = make_zombies, .check = check_zombies},
 	{.name = "stopped", .make = make_stopped, .check = check_stopped},
+	{.name = "unnoticed stop", .make = make_unnoticed, .check = check_unnoticed},
 	{.name = "exit-signal", .make = make_exit_signal, .check = check_exit_signal},
 	{.name = "subreaper", .make = make_subreaper, .check = check_subreaper},
 	{.name = "dead-leader", .make = make_dead_leader, .check = check_dead_leader},

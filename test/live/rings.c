@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* io_uring where no descriptor shows it: registered rings, and threads of its own. */
+#include <dirent.h>
+#include <fcntl.h>
 #include <linux/io_uring.h>
+#include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -67,10 +72,39 @@ static int make_side(void)
 	return side_run(make_registered);
 }
 
-/* A thread of the kernel's polls the ring. */
+static bool is_named(const char *tid)
+{
+	char path[64], comm[32] = "";
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/task/%.10s/comm", tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	(void)!read(fd, comm, sizeof(comm) - 1); /* gone: has no name */
+	(void)close(fd);
+	return strncmp(comm, "iou-sqp-", 8) == 0;
+}
+
+static bool has_named_worker(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	const struct dirent *entry;
+	bool found = false;
+
+	while (tasks && !found && (entry = readdir(tasks)))
+		found = is_named(entry->d_name);
+	if (tasks)
+		(void)closedir(tasks);
+	return found;
+}
+
+/* A thread of the kernel's polls the ring. It names itself when it first runs (io_sq_thread()). */
 static int make_worker(void)
 {
-	return make_at(0, IORING_SETUP_SQPOLL);
+	int r = make_at(0, IORING_SETUP_SQPOLL);
+
+	while (r == 0 && !has_named_worker())
+		(void)sched_yield();
+	return r;
 }
 
 /* Used and closed again: nothing is left that would be in the way. */
