@@ -63,6 +63,7 @@ struct puppet_area {
 	puppet_addr vdso_end;
 	struct puppet **tasks; /* the tasks of the thread group; owned by the tree */
 	size_t n_tasks;
+	int code_mem;		/* /proc/PID/mem, while code is being written, or -EBADF; owned */
 	struct puppet *looping; /* the one task that waits at the socket */
 	int socket;		/* coordinator's end of the loop's doorbell, or -EBADF; owned */
 	int far_socket;		/* the program's number for the other end */

@@ -19,6 +19,7 @@
 
 #include "kernel/proc.h"
 #include "puppet/attach.h"
+#include "puppet/boot.h"
 #include "puppet/borrow.h"
 #include "puppet/freezer.h"
 #include "puppet/trace.h"
@@ -391,6 +392,7 @@ static int tree_add(struct seizure *s, struct seized *process, struct puppet_tre
 			return err_oom(s->ctx);
 		to->area->tasks = to->tasks;
 		to->area->n_tasks = to->n_tasks;
+		to->area->code_mem = -EBADF;
 		to->area->socket = -EBADF;
 		to->area->far_socket = -EBADF;
 	}
@@ -456,6 +458,8 @@ static void area_free(struct puppet_area *area)
 {
 	if (area && area->socket >= 0)
 		(void)close(area->socket); /* nothing is in flight any more */
+	if (area)
+		puppet_code_written(area); /* its task died on the way */
 	free(area);
 }
 
