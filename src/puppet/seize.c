@@ -196,6 +196,14 @@ static int scan_process(struct seizure *s, size_t index)
 	int r;
 
 	s->processes[index].scanned = true;
+	/* A new process: the leader first, unseen; it is looked at, and its threads, once that is
+	 * stopped. */
+	if (!s->processes[index].tried) {
+		s->processes[index].tried = true;
+		r = add_task(s, &s->processes[index], s->processes[index].pid);
+		if (r < 0 || s->processes[index].n_tasks > 0)
+			return r;
+	}
 	r = proc_open(s->processes[index].pid, &fd);
 	if (r == 0)
 		r = proc_read_stat(fd, &stat);
@@ -207,7 +215,6 @@ static int scan_process(struct seizure *s, size_t index)
 	s->processes[index].zombie = stat.state == 'Z' && stat.num_threads <= 1;
 	if (s->processes[index].zombie)
 		return 0;
-	/* A new process: the leader first, its threads once that is stopped. */
 	if (s->processes[index].n_tasks == 0 && stat.state != 'Z')
 		return add_task(s, &s->processes[index], stat.pid);
 	if (stat.num_threads != living(&s->processes[index]))
