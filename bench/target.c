@@ -1,28 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the benchmark dumps: a process with much memory, many processes, or many VMAs. It prints one line when it is ready and
- * then waits.
+ * What the benchmark dumps: a process with much memory, many processes, or many VMAs; and what it
+ * is compared with. Each prints one line when it is ready; those that are dumped then wait.
  *
- *	target memory MIB FILE	touches MIB at random; first prints the best rates (bytes/s) of three of a plain
- *				pwrite of the buffer to FILE and of a plain pread of FILE into fresh memory
+ *	target memory MIB	touches MIB at random
+ *	target limited MIB	the same, with a limit on the size of files
  *	target tree N		N child processes; prints the time (ns) of the bare forks
  *	target vmas N		N mappings that the kernel cannot merge
+ *	target plain MIB FILE	prints rates (bytes/s): of a plain pwrite to FILE of memory touched at
+ *				random; of a plain pread of FILE into fresh memory; and of
+ *				process_vm_readv from another process and write to FILE
+ *	target reads N		prints the CPU time (ns) that it takes to read once, of each of N small
+ *				processes, the files of /proc that nothing else tells the content of
  */
 #include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-static double now(void)
+enum { CHUNK = 4 << 20 };
+
+static double clock_now(clockid_t clock)
 {
 	struct timespec t;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	(void)clock_gettime(clock, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double now(void)
+{
+	return clock_now(CLOCK_MONOTONIC);
 }
 
 static uint64_t next_random(uint64_t *state)
@@ -67,18 +84,24 @@ static void touch_at_random(char *buf, size_t len)
 	free(order);
 }
 
-static double rate_of_pwrite(const char *path, const char *buf, size_t len)
+static int create(const char *path)
 {
-	double began;
 	int fd;
 
 	(void)unlink(path);
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (fd < 0)
 		exit(1);
-	began = now();
-	for (size_t at = 0; at < len; at += 4 << 20)
-		if (pwrite(fd, buf + at, 4 << 20, (off_t)at) != 4 << 20)
+	return fd;
+}
+
+static double rate_of_pwrite(const char *path, const char *buf, size_t len)
+{
+	int fd = create(path);
+	double began = now();
+
+	for (size_t at = 0; at < len; at += CHUNK)
+		if (pwrite(fd, buf + at, CHUNK, (off_t)at) != CHUNK)
 			exit(1);
 	(void)close(fd);
 	return (double)len / (now() - began);
@@ -92,8 +115,8 @@ static double rate_of_pread(const char *path, size_t len)
 
 	if (fd < 0)
 		exit(1);
-	for (size_t at = 0; at < len; at += 4 << 20)
-		if (pread(fd, fresh + at, 4 << 20, (off_t)at) != 4 << 20)
+	for (size_t at = 0; at < len; at += CHUNK)
+		if (pread(fd, fresh + at, CHUNK, (off_t)at) != CHUNK)
 			exit(1);
 	began = now() - began;
 	(void)munmap(fresh, len);
@@ -101,33 +124,144 @@ static double rate_of_pread(const char *path, size_t len)
 	return (double)len / began;
 }
 
-static void memory(size_t mib, const char *path)
+/* A child that has @buf, and nobody else. */
+static pid_t start_holder(char *buf, size_t len)
+{
+	int ready[2];
+	pid_t pid;
+	char byte;
+
+	if (pipe(ready) < 0)
+		exit(1);
+	pid = fork();
+	if (pid == 0) {
+		touch_at_random(buf, len);
+		(void)!write(ready[1], "", 1);
+		for (;;)
+			(void)pause();
+	}
+	if (pid < 0 || read(ready[0], &byte, 1) != 1)
+		exit(1);
+	return pid;
+}
+
+static double rate_of_readv(const char *path, char *buf, size_t len)
+{
+	pid_t pid = start_holder(buf, len);
+	char *copy = map_fresh(CHUNK);
+	int fd = create(path);
+	double began = now();
+
+	for (size_t at = 0; at < len; at += CHUNK) {
+		struct iovec to = {copy, CHUNK}, from = {buf + at, CHUNK};
+
+		if (process_vm_readv(pid, &to, 1, &from, 1, 0) != CHUNK ||
+		    write(fd, copy, CHUNK) != CHUNK)
+			exit(1);
+	}
+	began = now() - began;
+	(void)close(fd);
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+	return (double)len / began;
+}
+
+/* What it leaves behind is memory that was freed this moment: what comes next finds it warm. */
+static void plain(size_t mib, const char *path)
 {
 	size_t len = mib << 20;
 	char *buf = map_fresh(len);
-	double out = 0;
-	double in = 0;
+	double readv = rate_of_readv(path, buf, len);
+	double out, in;
 
 	touch_at_random(buf, len);
-	for (int i = 0; i < 3; i++) {
-		double rate = rate_of_pwrite(path, buf, len);
-
-		out = rate > out ? rate : out;
-		rate = rate_of_pread(path, len);
-		in = rate > in ? rate : in;
-	}
+	out = rate_of_pwrite(path, buf, len);
+	in = rate_of_pread(path, len);
 	(void)unlink(path);
-	(void)printf("%.0f %.0f\n", out, in);
+	(void)printf("%.0f %.0f %.0f\n", out, in, readv);
+	exit(0);
+}
+
+static void memory(size_t mib, bool limited)
+{
+	const struct rlimit limit = {(rlim_t)1 << 50, RLIM_INFINITY};
+
+	touch_at_random(map_fresh(mib << 20), mib << 20);
+	if (limited && setrlimit(RLIMIT_FSIZE, &limit) < 0)
+		exit(1);
+	(void)printf("0\n");
+}
+
+static void read_whole(int dir, const char *name)
+{
+	static char text[65536];
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+
+	while (fd >= 0 && read(fd, text, sizeof(text)) > 0)
+		;
+	if (fd >= 0)
+		(void)close(fd);
+}
+
+/* clang-format off */
+static const char *const files[] = {
+	"stat", "status", "smaps", "auxv", "coredump_filter", "cgroup", "loginuid", "autogroup",
+	"timers", "fdinfo/2", "oom_score_adj", NULL,
+};
+static const char *const links[] = {
+	"exe", "cwd", "root", "fd/2", "ns/cgroup", "ns/ipc", "ns/mnt", "ns/net", "ns/pid",
+	"ns/pid_for_children", "ns/time", "ns/time_for_children", "ns/user", "ns/uts", NULL,
+};
+/* clang-format on */
+
+static void read_process(pid_t pid)
+{
+	char path[64], target[4096];
+	int dir;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d", pid);
+	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	for (const char *const *file = files; *file; file++)
+		read_whole(dir, *file);
+	for (const char *const *link = links; *link; link++)
+		(void)!readlinkat(dir, *link, target, sizeof(target));
+	(void)snprintf(path, sizeof(path), "task/%d/children", pid);
+	read_whole(dir, path);
+	(void)close(dir);
+}
+
+static pid_t *fork_all(long n)
+{
+	pid_t *pids = calloc((size_t)n, sizeof(*pids));
+
+	for (long i = 0; pids && i < n; i++) {
+		pids[i] = fork();
+		if (pids[i] == 0)
+			for (;;)
+				(void)pause();
+	}
+	return pids;
+}
+
+static void reads(long n)
+{
+	pid_t *pids = fork_all(n);
+	double began = clock_now(CLOCK_PROCESS_CPUTIME_ID), took;
+
+	for (long i = 0; i < n; i++)
+		read_process(pids[i]);
+	took = clock_now(CLOCK_PROCESS_CPUTIME_ID) - began;
+	for (long i = 0; i < n; i++)
+		(void)kill(pids[i], SIGKILL);
+	(void)printf("%.0f\n", took * 1e9);
+	exit(0);
 }
 
 static void tree(long n)
 {
 	double began = now();
 
-	for (long i = 0; i < n; i++)
-		if (fork() == 0)
-			for (;;)
-				(void)pause();
+	free(fork_all(n));
 	(void)printf("%.0f\n", (now() - began) * 1e9);
 }
 
@@ -144,8 +278,14 @@ static void vmas(long n)
 
 int main(int argc, char **argv)
 {
-	if (argc == 4 && strcmp(argv[1], "memory") == 0)
-		memory((size_t)atol(argv[2]), argv[3]);
+	if (argc == 4 && strcmp(argv[1], "plain") == 0)
+		plain((size_t)atol(argv[2]), argv[3]);
+	else if (argc == 3 && strcmp(argv[1], "memory") == 0)
+		memory((size_t)atol(argv[2]), false);
+	else if (argc == 3 && strcmp(argv[1], "limited") == 0)
+		memory((size_t)atol(argv[2]), true);
+	else if (argc == 3 && strcmp(argv[1], "reads") == 0)
+		reads(atol(argv[2]));
 	else if (argc == 3 && strcmp(argv[1], "tree") == 0)
 		tree(atol(argv[2]));
 	else if (argc == 3 && strcmp(argv[1], "vmas") == 0)

@@ -19,52 +19,91 @@
 #include "puppet/made.h"
 #include "puppet/trace.h"
 #include "util/context.h"
+#include "util/macro.h"
 
-int made_park(struct context *ctx, struct puppet *p, int signal)
+static int start_parking(struct context *ctx, struct puppet *p, int signal)
 {
 	int r = trace_interrupt(ctx, p);
 
-	if (r == 0)
-		r = trace_go(ctx, p, PTRACE_CONT, signal);
+	return r < 0 ? r : trace_go(ctx, p, PTRACE_CONT, signal);
+}
+
+int made_park(struct context *ctx, struct puppet *p, int signal)
+{
+	int r = start_parking(ctx, p, signal);
+
 	return r < 0 ? r : trace_await_park(ctx, p);
 }
 
-static int unmap_area(struct context *ctx, struct puppet *p)
+/* The steps of one, each of which the next waits for. */
+
+static int start_unmapping(struct context *ctx, const struct puppet_become *b)
 {
+	struct puppet *p = b->p;
 	const uint64_t arg[6] = {p->area->base, p->area->size};
-	int64_t result;
 	int r;
-
-	/* A bell that is a system call would be in the way of another one. */
-	r = p->area->quiet ? made_park(ctx, p, 0) : 0;
-	if (r == 0)
-		r = made_call(ctx, p, p->area->code + INTERP_ENTRY_SYSCALL, SYS_munmap, arg,
-			      &result);
-	if (r < 0)
-		return r;
-	return result < 0 ? err_sys(ctx, (int)result, "munmap of the area") : 0;
-}
-
-int puppet_become(struct context *ctx, struct puppet *p, const void *xstate, size_t xstate_len,
-		  bool unmap)
-{
-	int r = 0;
 
 	if (p->state == PUPPET_GONE)
 		return err_msg(ctx, -ESRCH, "task %d has died", p->tid);
-	if (unmap)
-		r = unmap_area(ctx, p);
-	if (r == 0)
-		r = made_park(ctx, p, 0);
+	if (!b->unmap)
+		return 0;
+	/* A bell that is a system call would be in the way of another one. */
+	r = p->area->quiet ? made_park(ctx, p, 0) : 0;
+	return r < 0 ? r
+		     : made_call_start(ctx, p, p->area->code + INTERP_ENTRY_SYSCALL, SYS_munmap,
+				       arg);
+}
+
+static int go_on_unmapping(struct context *ctx, const struct puppet_become *b)
+{
+	return b->unmap ? made_call_entered(ctx, b->p) : 0;
+}
+
+static int end_unmapping(struct context *ctx, const struct puppet_become *b)
+{
+	int64_t result = 0;
+	int r = b->unmap ? made_call_finish(ctx, b->p, &result) : 0;
+
+	if (r == 0 && result < 0)
+		r = err_sys(ctx, (int)result, "munmap of the area");
+	return r < 0 ? r : start_parking(ctx, b->p, 0);
+}
+
+static int set_all(struct context *ctx, const struct puppet_become *b)
+{
+	struct puppet *p = b->p;
+	int r = trace_await_park(ctx, p);
+
 	if (r == 0)
 		r = arch_set_regs(ctx, p->tid, &p->regs);
-	if (r == 0 && xstate_len > 0)
-		r = arch_set_xstate(ctx, p->tid, xstate, xstate_len);
+	if (r == 0 && b->xstate_len > 0)
+		r = arch_set_xstate(ctx, p->tid, b->xstate, b->xstate_len);
 	if (r == 0)
 		r = trace_set_sigmask(ctx, p, p->sigmask);
-	if (r < 0)
-		return err_while(ctx, r, "giving task %d its registers", p->tid);
-	p->state = PUPPET_STOPPED;
+	if (r == 0)
+		p->state = PUPPET_STOPPED;
+	return r;
+}
+
+int puppet_become(struct context *ctx, const struct puppet_become *all, size_t n, size_t *ret_which)
+{
+	static int (*const steps[])(struct context * ctx, const struct puppet_become *b) = {
+		start_unmapping,
+		go_on_unmapping,
+		end_unmapping,
+		set_all,
+	};
+
+	for (size_t k = 0; k < ARRAY_SIZE(steps); k++)
+		for (size_t i = 0; i < n; i++) {
+			int r = steps[k](ctx, &all[i]);
+
+			if (r < 0) {
+				*ret_which = i;
+				return err_while(ctx, r, "giving task %d its registers",
+						 all[i].p->tid);
+			}
+		}
 	return 0;
 }
 

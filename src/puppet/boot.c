@@ -53,7 +53,7 @@ int boot_begin(struct context *ctx, struct puppet *p, struct boot *ret_boot)
 		return r;
 	b.at = p->area->boot;
 	len = arch_boot_build(code, &p->regs, p->sigmask);
-	r = puppet_write(ctx, p, b.at, code, len);
+	r = puppet_write_code(ctx, p, b.at, code, len);
 	if (r < 0)
 		return r;
 	*ret_boot = b;
@@ -76,7 +76,8 @@ int boot_start(struct context *ctx, struct boot *b, uint64_t nr, const uint64_t 
 	if (r < 0)
 		return r;
 	b->undo = *undo;
-	r = trace_set_sigmask(ctx, p, ~UINT64_C(0));
+	r = b->blocked ? 0 : trace_set_sigmask(ctx, p, ~UINT64_C(0));
+	b->blocked = r == 0;
 	b->stops = 2; /* at the call's entry, and at its exit */
 	return r < 0 ? r : trace_go(ctx, p, PTRACE_SYSCALL, 0);
 }
@@ -195,8 +196,10 @@ void boot_undo(struct context *ctx, struct boot *b)
 static int wipe(struct context *ctx, struct boot *b)
 {
 	static const unsigned char nothing[ARCH_BOOT_MAX];
+	int r = puppet_write_code(ctx, b->p, b->at, nothing, sizeof(nothing));
 
-	return puppet_write(ctx, b->p, b->at, nothing, sizeof(nothing));
+	puppet_code_written(b->p->area);
+	return r;
 }
 
 int boot_home(struct context *ctx, struct boot *b)

@@ -13,7 +13,16 @@ struct boot {
 	puppet_addr at;
 	struct arch_undo undo; /* what is undone should we die, from the call under way on */
 	unsigned int stops;    /* of the call under way, still to come; 0: being parked */
+	bool blocked;	       /* all signals of the task are */
 };
+
+/*
+ * Bytes of a borrowed task that are executable and not writable, which memory.c's other way always
+ * fails at first. The file they go through stays open until puppet_code_written().
+ */
+int puppet_write_code(struct context *ctx, struct puppet *p, puppet_addr to, const void *from,
+		      size_t len);
+void puppet_code_written(struct puppet_area *area);
 
 /* The task must be parked: with its own registers, or in the loop. Nothing is to be undone. */
 int boot_begin(struct context *ctx, struct puppet *p, struct boot *ret_boot);

@@ -121,7 +121,7 @@ static int enter_mapped(struct context *ctx, struct errand *e, int64_t result)
 	area->slots_used = 0;
 	area->answered = 0;
 	area->mapped = true;
-	r = puppet_write(ctx, p, area->base, stub_blob, stub_blob_len);
+	r = puppet_write_code(ctx, p, area->base, stub_blob, stub_blob_len);
 	if (r == 0)
 		r = slot_take(ctx, p);
 	if (r < 0)

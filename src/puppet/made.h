@@ -13,10 +13,13 @@ struct puppet *made_new(pid_t tid, pid_t tgid, struct puppet_area *area, uint32_
 /*
  * One system call of a stopped made puppet through the instruction at @ip, by register and
  * syscall-stop; the task is left at the call's exit, with p->state unchanged. For what no table can
- * do: before there is an area, and after. 0 and the call's result, or -errno with a chain.
+ * do: before there is an area, and after. Started, taken over its entry, waited for: 0 and the
+ * call's result, or -errno with a chain.
  */
-int made_call(struct context *ctx, struct puppet *p, puppet_addr ip, uint64_t nr,
-	      const uint64_t arg[6], int64_t *ret_result);
+int made_call_start(struct context *ctx, struct puppet *p, puppet_addr ip, uint64_t nr,
+		    const uint64_t arg[6]);
+int made_call_entered(struct context *ctx, struct puppet *p);
+int made_call_finish(struct context *ctx, struct puppet *p, int64_t *ret_result);
 
 /* From any stop to PTRACE_EVENT_STOP, without an instruction in between; @signal (or 0) is delivered
  * on the way, if the task is stopped at a signal's delivery. */

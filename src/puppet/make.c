@@ -39,30 +39,61 @@ static uint64_t page_size(void)
 
 /* ---- from image to area ------------------------------------------------------------------ */
 
-int made_call(struct context *ctx, struct puppet *p, puppet_addr ip, uint64_t nr,
-	      const uint64_t arg[6], int64_t *ret_result)
+int made_call_start(struct context *ctx, struct puppet *p, puppet_addr ip, uint64_t nr,
+		    const uint64_t arg[6])
 {
-	struct trace_stop stop;
 	struct arch_regs regs;
-	int r;
+	int r = arch_get_regs(ctx, p->tid, &regs);
 
-	r = arch_get_regs(ctx, p->tid, &regs);
 	if (r < 0)
 		return r;
 	arch_call_regs(&regs, &regs, ip, nr, arg);
 	r = arch_set_regs(ctx, p->tid, &regs);
-	for (int stops = 0; r == 0 && stops < 2;) {
+	return r < 0 ? r : trace_go(ctx, p, PTRACE_SYSCALL, 0);
+}
+
+/* The next entry or exit of a call. */
+static int await_syscall(struct context *ctx, struct puppet *p)
+{
+	struct trace_stop stop;
+	int r;
+
+	while ((r = trace_wait(ctx, p, &stop)) == 0 && stop.kind != TRACE_SYSCALL) {
 		r = trace_go(ctx, p, PTRACE_SYSCALL, 0);
-		if (r == 0)
-			r = trace_wait(ctx, p, &stop);
-		stops += stop.kind == TRACE_SYSCALL;
+		if (r < 0)
+			break;
 	}
+	return r;
+}
+
+int made_call_entered(struct context *ctx, struct puppet *p)
+{
+	int r = await_syscall(ctx, p);
+
+	return r < 0 ? r : trace_go(ctx, p, PTRACE_SYSCALL, 0);
+}
+
+int made_call_finish(struct context *ctx, struct puppet *p, int64_t *ret_result)
+{
+	struct arch_regs regs;
+	int r = await_syscall(ctx, p);
+
 	if (r == 0)
 		r = arch_get_regs(ctx, p->tid, &regs);
 	if (r < 0)
 		return r;
 	*ret_result = arch_call_result(&regs);
 	return 0;
+}
+
+static int made_call(struct context *ctx, struct puppet *p, puppet_addr ip, uint64_t nr,
+		     const uint64_t arg[6], int64_t *ret_result)
+{
+	int r = made_call_start(ctx, p, ip, nr, arg);
+
+	if (r == 0)
+		r = made_call_entered(ctx, p);
+	return r < 0 ? r : made_call_finish(ctx, p, ret_result);
 }
 
 static int map(struct context *ctx, struct puppet *p, puppet_addr ip, puppet_addr at, uint64_t len,

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/uio.h>
 
+#include "puppet/boot.h"
 #include "puppet/puppet.h"
 #include "util/cleanup.h"
 #include "util/context.h"
@@ -69,4 +70,26 @@ int puppet_write(struct context *ctx, struct puppet *p, puppet_addr to, const vo
 		return fd;
 	r = io_pwrite_all(fd, from, len, (off_t)to);
 	return r < 0 ? mem_failed(ctx, r, p, "write memory", to, len) : 0;
+}
+
+int puppet_write_code(struct context *ctx, struct puppet *p, puppet_addr to, const void *from,
+		      size_t len)
+{
+	struct puppet_area *area = p->area;
+	int r;
+
+	if (area->code_mem < 0) {
+		r = mem_open(ctx, p, O_RDWR);
+		if (r < 0)
+			return r;
+		area->code_mem = r;
+	}
+	r = io_pwrite_all(area->code_mem, from, len, (off_t)to);
+	return r < 0 ? mem_failed(ctx, r, p, "write memory", to, len) : 0;
+}
+
+void puppet_code_written(struct puppet_area *area)
+{
+	close_guard(&area->code_mem);
+	area->code_mem = -EBADF;
 }

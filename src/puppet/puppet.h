@@ -63,6 +63,7 @@ struct puppet_area {
 	puppet_addr vdso_end;
 	struct puppet **tasks; /* the tasks of the thread group; owned by the tree */
 	size_t n_tasks;
+	int code_mem;		/* /proc/PID/mem, while code is being written, or -EBADF; owned */
 	struct puppet *looping; /* the one task that waits at the socket */
 	int socket;		/* coordinator's end of the loop's doorbell, or -EBADF; owned */
 	int far_socket;		/* the program's number for the other end */
@@ -256,14 +257,20 @@ int puppet_clone(struct context *ctx, struct puppet *parent, const struct puppet
 int puppet_clone_many(struct context *ctx, struct puppet *parent, const struct puppet_clone *how,
 		      size_t n, struct puppet **ret_children);
 
+struct puppet_become {
+	struct puppet *p;
+	const void *xstate; /* borrowed */
+	size_t xstate_len;
+	bool unmap; /* the area: once per address space, by the last task */
+};
 /*
- * The last step of a made puppet's task: unmaps the area if @unmap (once per address space, by the
- * last task), sets p->regs, xstate and p->sigmask, and leaves the task ptrace-stopped as the
- * program's own: PTRACE_DETACH lets it run, and restarts a system call that its registers say was
- * interrupted.
+ * The last step of made puppets' tasks: unmaps the area if asked to, sets p->regs, xstate and
+ * p->sigmask, and leaves the task ptrace-stopped as the program's own: PTRACE_DETACH lets it run,
+ * and restarts a system call that its registers say was interrupted. All @n take it at the same
+ * time, so whoever unmaps an area must be alone in it. After an error *@ret_which is whose.
  */
-int puppet_become(struct context *ctx, struct puppet *p, const void *xstate, size_t xstate_len,
-		  bool unmap);
+int puppet_become(struct context *ctx, const struct puppet_become *all, size_t n,
+		  size_t *ret_which);
 /*
  * Stops a process as by job control with @signal (or SIGSTOP where the process would not stop for
  * it). @tasks are its @n tasks, each stopped or in its loop. They can be used as before; let go,

@@ -19,6 +19,7 @@
 
 #include "kernel/proc.h"
 #include "puppet/attach.h"
+#include "puppet/boot.h"
 #include "puppet/borrow.h"
 #include "puppet/freezer.h"
 #include "puppet/trace.h"
@@ -195,6 +196,14 @@ static int scan_process(struct seizure *s, size_t index)
 	int r;
 
 	s->processes[index].scanned = true;
+	/* A new process: the leader first, unseen; it is looked at, and its threads, once that is
+	 * stopped. */
+	if (!s->processes[index].tried) {
+		s->processes[index].tried = true;
+		r = add_task(s, &s->processes[index], s->processes[index].pid);
+		if (r < 0 || s->processes[index].n_tasks > 0)
+			return r;
+	}
 	r = proc_open(s->processes[index].pid, &fd);
 	if (r == 0)
 		r = proc_read_stat(fd, &stat);
@@ -206,7 +215,6 @@ static int scan_process(struct seizure *s, size_t index)
 	s->processes[index].zombie = stat.state == 'Z' && stat.num_threads <= 1;
 	if (s->processes[index].zombie)
 		return 0;
-	/* A new process: the leader first, its threads once that is stopped. */
 	if (s->processes[index].n_tasks == 0 && stat.state != 'Z')
 		return add_task(s, &s->processes[index], stat.pid);
 	if (stat.num_threads != living(&s->processes[index]))
@@ -391,6 +399,7 @@ static int tree_add(struct seizure *s, struct seized *process, struct puppet_tre
 			return err_oom(s->ctx);
 		to->area->tasks = to->tasks;
 		to->area->n_tasks = to->n_tasks;
+		to->area->code_mem = -EBADF;
 		to->area->socket = -EBADF;
 		to->area->far_socket = -EBADF;
 		to->area->lent = -EBADF;
@@ -457,6 +466,8 @@ static void area_free(struct puppet_area *area)
 {
 	if (area && area->socket >= 0)
 		(void)close(area->socket); /* nothing is in flight any more */
+	if (area)
+		puppet_code_written(area); /* its task died on the way */
 	free(area);
 }
 

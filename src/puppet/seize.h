@@ -9,6 +9,7 @@ struct seized {
 	pid_t pid;
 	pid_t ppid;
 	bool zombie;
+	bool tried;   /* to attach to its leader */
 	bool scanned; /* while all its tasks were stopped: no new task or child since */
 	bool has_children;
 	struct puppet **tasks; /* owned, with what it points to */

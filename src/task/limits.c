@@ -2,11 +2,11 @@
 /*
  * Resource limits and the OOM killer's score adjustment.
  *
- * Limits are read from /proc (prlimit needs CAP_SYS_RESOURCE for another user's process). A stub
- * sets its own by prlimit(0), which asks for CAP_SYS_RESOURCE only where a hard limit is raised: so
- * hard limits are raised first, while the stub has what privilege it ever has, and everything gets
- * its final value by the last thread's last calls, when there is nothing left that a limit could
- * get in the way of.
+ * A process is asked for its limits: prlimit of another user's process needs CAP_SYS_RESOURCE, and
+ * /proc/PID/limits costs several times as much. A stub sets its own by prlimit(0), which asks for
+ * CAP_SYS_RESOURCE only where a hard limit is raised: so hard limits are raised first, while the
+ * stub has what privilege it ever has, and everything gets its final value by the last thread's
+ * last calls, when there is nothing left that a limit could get in the way of.
  *
  * What the process has used up of RLIMIT_CPU cannot be given back to it: it starts anew.
  */
@@ -34,27 +34,6 @@ static const char *const limit_names[RLIM_NLIMITS] = {
 	[RLIMIT_RTPRIO] = "RLIMIT_RTPRIO",     [RLIMIT_RTTIME] = "RLIMIT_RTTIME",
 };
 
-static int collect_limits(struct collect *c, struct collect_process *p)
-{
-	struct proc_limit limits[RLIM_NLIMITS];
-	Coppice__Rlimit *msgs = arena_new_n(c->arena, Coppice__Rlimit, RLIM_NLIMITS);
-	int r;
-
-	p->msg->rlimits = arena_new_n(c->arena, Coppice__Rlimit *, RLIM_NLIMITS);
-	if (!msgs || !p->msg->rlimits)
-		return err_oom(c->ctx);
-	r = proc_read_limits(p->proc_fd, limits, RLIM_NLIMITS);
-	if (r)
-		return err_sys(c->ctx, r, "reading /proc/%d/limits", p->pid);
-	for (size_t i = 0; i < RLIM_NLIMITS; i++) {
-		coppice__rlimit__init(&msgs[i]);
-		msgs[i].soft = limits[i].soft;
-		msgs[i].hard = limits[i].hard;
-		p->msg->rlimits[p->msg->n_rlimits++] = &msgs[i];
-	}
-	return 0;
-}
-
 static int collect(struct collect *c, struct collect_process *p)
 {
 	char *text;
@@ -66,7 +45,33 @@ static int collect(struct collect *c, struct collect_process *p)
 	if (r)
 		return err_sys(c->ctx, r, "reading /proc/%d/oom_score_adj", p->pid);
 	p->msg->oom_score_adj = (int32_t)strtol(text, NULL, 10);
-	return collect_limits(c, p);
+	return 0;
+}
+
+static void ask(struct collect *c _unused_, struct collect_process *p _unused_,
+		struct call_table *t)
+{
+	for (size_t i = 0; i < RLIM_NLIMITS; i++)
+		call_add(t, limit_names[i], SYS_prlimit64, CALL_IMM(0), CALL_IMM(i), CALL_IMM(0),
+			 CALL_DATA(call_space(t, NULL, sizeof(struct proc_limit))));
+}
+
+static int reply(struct collect *c, struct collect_process *p, struct call_table *t, uint32_t first)
+{
+	Coppice__Rlimit *msgs = arena_new_n(c->arena, Coppice__Rlimit, RLIM_NLIMITS);
+
+	p->msg->rlimits = arena_new_n(c->arena, Coppice__Rlimit *, RLIM_NLIMITS);
+	if (!msgs || !p->msg->rlimits)
+		return err_oom(c->ctx);
+	for (uint32_t i = 0; i < RLIM_NLIMITS; i++) {
+		const struct proc_limit *limit = call_arg_bytes(t, first + i, 3);
+
+		coppice__rlimit__init(&msgs[i]);
+		msgs[i].soft = limit->soft;
+		msgs[i].hard = limit->hard;
+		p->msg->rlimits[p->msg->n_rlimits++] = &msgs[i];
+	}
+	return 0;
 }
 
 /* ---- what this machine cannot give --------------------------------------------------------- */
@@ -216,6 +221,8 @@ static int last_thread(struct rebuild *r, struct rebuild_thread *th, struct call
 const struct task_aspect aspect_limits = {
 	.name = "limits",
 	.collect = collect,
+	.ask = ask,
+	.reply = reply,
 	.check = check,
 	.install = install,
 	.install_direct = install_direct,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "task/memory-batch.h"
 
+#include <string.h>
+
 #include "kernel/pagemap.h"
 #include "task/memory-vma.h"
 #include "util/macro.h"
@@ -9,6 +11,7 @@ void batch_reset(struct page_batch *batch)
 {
 	batch->n_ranges = 0;
 	batch->n_pages = 0;
+	batch->has_entries = false;
 }
 
 uint32_t batch_add(struct page_batch *batch, const Coppice__Vma *vma, uint64_t start,
@@ -26,6 +29,51 @@ uint32_t batch_add(struct page_batch *batch, const Coppice__Vma *vma, uint64_t s
 		batch->state[batch->n_pages + i] = PAGE_STATE_DATA;
 	batch->n_pages += n;
 	return n;
+}
+
+/* The entries that were read last. */
+struct entries {
+	uint64_t start; /* addresses */
+	uint64_t end;
+	uint64_t entry[PAGEMAP_ENTRIES];
+};
+
+/* Reads from @at on, in the range @i, as far as pages of the batch come closely enough. */
+static int read_close(const struct page_batch *batch, const struct pagemap *pagemap, size_t i,
+		      uint64_t at, struct entries *ret)
+{
+	uint64_t size = batch->page_size, most = at + PAGEMAP_ENTRIES * size;
+
+	ret->start = ret->end = at;
+	for (; i < batch->n_ranges && batch->ranges[i].start < most; i++)
+		ret->end = batch->ranges[i].start + batch->ranges[i].pages * size;
+	ret->end = MIN(ret->end, most);
+	return pagemap_read(pagemap, at, (ret->end - at) / size, ret->entry);
+}
+
+int batch_read_entries(const struct page_batch *batch, const struct pagemap *pagemap,
+		       uint64_t *ret_entries)
+{
+	struct entries read = {};
+
+	for (size_t i = 0; i < batch->n_ranges; i++) {
+		const struct batch_range *range = &batch->ranges[i];
+		uint64_t at = range->start, end = at + (uint64_t)range->pages * batch->page_size;
+		uint64_t *to = &ret_entries[range->first];
+
+		while (at < end) {
+			int r = at < read.end ? 0 : read_close(batch, pagemap, i, at, &read);
+			size_t n = (MIN(end, read.end) - at) / batch->page_size;
+
+			if (r < 0)
+				return r;
+			memcpy(to, &read.entry[(at - read.start) / batch->page_size],
+			       n * sizeof(*to));
+			to += n;
+			at += n * batch->page_size;
+		}
+	}
+	return 0;
 }
 
 bool batch_next(const struct page_batch *batch, struct batch_cursor *cursor,

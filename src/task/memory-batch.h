@@ -13,6 +13,8 @@
 #include "image/pages.h"
 #include "kind/collect.h"
 
+struct pagemap;
+
 enum page_state {
 	PAGE_STATE_DATA,     /* to be written */
 	PAGE_STATE_ZERO,     /* nothing but zero bytes */
@@ -39,12 +41,21 @@ struct page_batch {
 	size_t n_ranges;
 	uint8_t state[BATCH_PAGES]; /* enum page_state */
 	uint32_t n_pages;
+	bool has_entries;
+	uint64_t entry[BATCH_PAGES]; /* of the process's own pagemap, if has_entries */
 };
 
 /* Takes as many of @pages as there is room for; returns how many. */
 uint32_t batch_add(struct page_batch *batch, const Coppice__Vma *vma, uint64_t start,
 		   uint64_t pages, bool swapped);
 void batch_reset(struct page_batch *batch);
+
+/*
+ * The entries of the batch's pages in any process's pagemap, each at the place of its state[]. What
+ * lies close together is read at once. 0 or -errno.
+ */
+int batch_read_entries(const struct page_batch *batch, const struct pagemap *pagemap,
+		       uint64_t *ret_entries);
 
 /* Pages of one range that follow each other and are in the same state. */
 struct batch_run {
@@ -72,7 +83,6 @@ bool page_is_zero(const void *page, size_t size);
 
 struct image_writer;
 struct memory_stats;
-struct pagemap;
 
 /* One address space under way. */
 struct mm_save {

@@ -52,23 +52,22 @@ static int way_open(struct mm_save *s, void **ret_state)
 	return 0;
 }
 
-/* Remote ranges that one process_vm_readv() fetches to one place of the buffer. */
+/* What one process_vm_readv() fetches. */
 struct remote_read {
 	struct iovec remote[IOVS];
+	struct iovec local[IOVS];
 	size_t n;
-	char *to;
 	size_t len;
 };
 
 static int flush(struct mm_save *s, struct remote_read *read)
 {
-	struct iovec local = {read->to, read->len};
 	pid_t tid = s->p->puppet->tid;
 	ssize_t n;
 
 	if (read->n == 0)
 		return 0;
-	n = process_vm_readv(tid, &local, 1, read->remote, read->n, 0);
+	n = process_vm_readv(tid, read->local, read->n, read->remote, read->n, 0);
 	if (n < 0)
 		return err_sys(s->c->ctx, -errno, "process_vm_readv(%d, %p)", tid,
 			       read->remote[0].iov_base);
@@ -106,15 +105,12 @@ static void mark_zero(struct page_batch *batch, const char *buffer)
 static int read_pinned(struct mm_save *s, struct remote_read *read, uint64_t from, char *to,
 		       size_t len)
 {
-	if (read->n == IOVS || (read->n > 0 && read->to + read->len != to)) {
-		int r = flush(s, read);
+	int r = read->n == IOVS ? flush(s, read) : 0;
 
-		if (r < 0)
-			return r;
-	}
-	if (read->n == 0)
-		read->to = to;
-	read->remote[read->n++] = (struct iovec){(void *)(uintptr_t)from, len};
+	if (r < 0)
+		return r;
+	read->remote[read->n] = (struct iovec){(void *)(uintptr_t)from, len};
+	read->local[read->n++] = (struct iovec){to, len};
 	read->len += len;
 	return 0;
 }
@@ -129,17 +125,15 @@ static uint32_t alike(const uint64_t *entries, uint32_t i, uint32_t n)
 	return k - i;
 }
 
-static int fetch_run(struct mm_save *s, struct by_coordinator *w, const struct batch_run *run,
-		     struct remote_read *read)
+static int fetch_run(struct mm_save *s, struct by_coordinator *w, const struct page_batch *batch,
+		     const struct batch_run *run, struct remote_read *read)
 {
-	size_t size = s->out->page_size;
-	uint64_t entries[COPY_PAGES];
+	const uint64_t *entries = &batch->entry[run->first];
+	size_t size = batch->page_size;
 	uint32_t n;
-	int r = pagemap_read(s->pagemap, run->start, run->pages, entries);
+	int r = 0;
 
-	if (r < 0)
-		return err_sys(s->c->ctx, r, "reading /proc/%d/pagemap", s->p->pid);
-	for (uint32_t i = 0; i < run->pages; i += n) {
+	for (uint32_t i = 0; r == 0 && i < run->pages; i += n) {
 		uint64_t from = run->start + i * size;
 		char *to = w->buffer + (run->first + i) * size;
 
@@ -148,10 +142,8 @@ static int fetch_run(struct mm_save *s, struct by_coordinator *w, const struct b
 			r = read_pinned(s, read, from, to, n * size);
 		else
 			r = read_forced(s, w, from, to, n * size);
-		if (r < 0)
-			return r;
 	}
-	return 0;
+	return r;
 }
 
 /* Reads everything that is DATA into the buffer. */
@@ -162,7 +154,7 @@ static int fetch(struct mm_save *s, struct by_coordinator *w, const struct page_
 	struct batch_run run;
 
 	while (batch_next(batch, &cursor, &run)) {
-		int r = run.state == PAGE_STATE_DATA ? fetch_run(s, w, &run, &read) : 0;
+		int r = run.state == PAGE_STATE_DATA ? fetch_run(s, w, batch, &run, &read) : 0;
 
 		if (r < 0)
 			return r;
@@ -170,11 +162,22 @@ static int fetch(struct mm_save *s, struct by_coordinator *w, const struct page_
 	return flush(s, &read);
 }
 
+/* That of judging what is shared (memory-cow.c) will do. */
+static int know_entries(struct mm_save *s, struct page_batch *batch)
+{
+	int r = batch->has_entries ? 0 : batch_read_entries(batch, s->pagemap, batch->entry);
+
+	batch->has_entries = r == 0;
+	return r < 0 ? err_sys(s->c->ctx, r, "reading /proc/%d/pagemap", s->p->pid) : 0;
+}
+
 static int way_find_zero(struct mm_save *s, void *state, struct page_batch *batch)
 {
 	struct by_coordinator *w = state;
-	int r = fetch(s, w, batch);
+	int r = know_entries(s, batch);
 
+	if (r == 0)
+		r = fetch(s, w, batch);
 	if (r < 0)
 		return r;
 	mark_zero(batch, w->buffer);
@@ -184,25 +187,18 @@ static int way_find_zero(struct mm_save *s, void *state, struct page_batch *batc
 static int way_write(struct mm_save *s, void *state, const struct page_batch *batch)
 {
 	struct by_coordinator *w = state;
-	uint32_t first = 0;
+	struct batch_cursor cursor = {};
+	struct iovec iov[COPY_PAGES];
+	struct batch_run run;
+	size_t n = 0;
+	int r;
 
-	while (first < batch->n_pages) {
-		uint32_t n = 0;
-		int r;
-
-		if (batch->state[first] != PAGE_STATE_DATA) {
-			first++;
-			continue;
-		}
-		while (first + n < batch->n_pages && batch->state[first + n] == PAGE_STATE_DATA)
-			n++;
-		r = io_write_all(s->out->fd, w->buffer + (size_t)first * batch->page_size,
-				 (size_t)n * batch->page_size);
-		if (r < 0)
-			return err_sys(s->c->ctx, r, "write (page file)");
-		first += n;
-	}
-	return 0;
+	while (batch_next(batch, &cursor, &run))
+		if (run.state == PAGE_STATE_DATA)
+			iov[n++] = (struct iovec){w->buffer + (size_t)run.first * batch->page_size,
+						  (size_t)run.pages * batch->page_size};
+	r = io_writev_all(s->out->fd, iov, n);
+	return r < 0 ? err_sys(s->c->ctx, r, "writev (page file)") : 0;
 }
 
 const struct page_way page_way_coordinator = {

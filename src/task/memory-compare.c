@@ -13,9 +13,8 @@
 
 #include "image/pages.h"
 #include "image/reader.h"
-#include "kernel/pagemap.h"
-#include "task/memory-batch.h"
 #include "task/memory-vma.h"
+#include "task/memory-walk.h"
 #include "task/memory.h"
 #include "util/cleanup.h"
 #include "util/io.h"
@@ -32,9 +31,8 @@ struct compare {
 	void *data;
 
 	const struct collect_process *p; /* under comparison */
-	const Coppice__Vma *vma;
-	int mem;   /* its /proc/PID/mem, opened when needed; owned */
-	int pages; /* the page file read last; owned */
+	int mem;			 /* its /proc/PID/mem, opened when needed; owned */
+	int pages;			 /* the page file read last; owned */
 	uint32_t pages_id;
 	char *have; /* CHUNK bytes each; owned */
 	char *want;
@@ -104,10 +102,19 @@ static int compare_bytes(struct compare *cmp, const struct page_piece *piece, ui
 	return 0;
 }
 
+/* What the process has and what the image has: two ascending lists, and the head of each. */
+struct sides {
+	struct vma_walk walk;
+	const Coppice__Vma *vma; /* @range is in it */
+	struct page_range range;
+	struct page_cursor cursor;
+	struct page_piece piece;
+};
+
 /* Pages of the process's own that the image has nothing about. */
-static int compare_extra(struct compare *cmp, uint64_t start, uint64_t end)
+static int compare_extra(struct compare *cmp, const Coppice__Vma *vma, uint64_t start, uint64_t end)
 {
-	if (vma_has_inode(cmp->vma)) {
+	if (vma_has_inode(vma)) {
 		report(cmp, start, end, "differs from its file, which it did not");
 		return 0;
 	}
@@ -115,59 +122,63 @@ static int compare_extra(struct compare *cmp, uint64_t start, uint64_t end)
 }
 
 /* The next range with pages of the process's own; an empty one at the end. */
-static int next_range(struct compare *cmp, struct pagemap_walk *walk, struct page_range *ret)
+static int next_range(struct compare *cmp, struct sides *sides)
 {
-	int r;
+	int r = vma_walk_next(&sides->walk, &sides->vma, &sides->range);
 
-	while ((r = pagemap_walk_next(walk, ret)) > 0)
-		if (page_range_is_content(cmp->vma, ret->categories))
-			return 0;
-	*ret = (struct page_range){.start = UINT64_MAX, .end = UINT64_MAX};
+	if (r == 0)
+		sides->range = (struct page_range){.start = UINT64_MAX, .end = UINT64_MAX};
 	return r < 0 ? err_sys(cmp->c->ctx, r, "scanning the page tables") : 0;
 }
 
-static void next_piece(struct page_cursor *cursor, struct page_piece *ret)
+static void next_piece(struct sides *sides)
 {
-	if (!page_cursor_next(cursor, ret))
-		*ret = (struct page_piece){.address = UINT64_MAX};
+	if (!page_cursor_next(&sides->cursor, &sides->piece))
+		sides->piece = (struct page_piece){.address = UINT64_MAX};
 }
 
-/* Two ascending lists side by side: what the process has and what the image has. */
-static int compare_vma(struct compare *cmp, const struct pagemap *pagemap,
-		       const Coppice__Mm *wanted)
+/* The heads from @at on, up to where one of them begins or ends; *@ret_at is where that is. */
+static int compare_heads(struct compare *cmp, const struct sides *sides, uint64_t at,
+			 uint64_t *ret_at)
 {
-	const Coppice__Vma *vma = cmp->vma;
-	struct pagemap_walk walk;
-	struct page_cursor cursor;
-	struct page_range range;
-	struct page_piece piece;
-	uint64_t at = vma->start;
+	const struct page_range *range = &sides->range;
+	const struct page_piece *piece = &sides->piece;
+	uint64_t has = MAX(range->start, at);
+	uint64_t wants = MAX(piece->address, at);
+
+	if (has < wants) {
+		*ret_at = MIN(range->end, wants);
+		return compare_extra(cmp, sides->vma, has, *ret_at);
+	}
+	if (wants < has) {
+		*ret_at = MIN(piece->address + piece->len, has);
+		report(cmp, wants, *ret_at, "is missing");
+		return 0;
+	}
+	*ret_at = MIN(range->end, piece->address + piece->len);
+	if (!cmp->content)
+		return 0;
+	return compare_bytes(cmp, piece, has, *ret_at, "has other content");
+}
+
+static int compare_pages(struct compare *cmp, const struct pagemap *pagemap, const Coppice__Mm *mm,
+			 const Coppice__Mm *wanted)
+{
+	struct sides sides;
+	uint64_t at = 0;
 	int r;
 
-	pagemap_walk_init(&walk, pagemap, vma->start, vma->end);
-	page_cursor_init(&cursor, wanted->pages, wanted->n_pages, pagemap->page_size, vma->start,
-			 vma->end);
-	next_piece(&cursor, &piece);
-	r = next_range(cmp, &walk, &range);
-	while (r == 0 && (range.start < vma->end || piece.address < vma->end)) {
-		uint64_t has = MAX(range.start, at);
-		uint64_t wants = MAX(piece.address, at);
-
-		if (has < wants) {
-			at = MIN(range.end, wants);
-			r = compare_extra(cmp, has, at);
-		} else if (wants < has) {
-			at = MIN(piece.address + piece.len, has);
-			report(cmp, wants, at, "is missing");
-		} else {
-			at = MIN(range.end, piece.address + piece.len);
-			if (cmp->content)
-				r = compare_bytes(cmp, &piece, has, at, "has other content");
-		}
-		if (r == 0 && range.end <= at)
-			r = next_range(cmp, &walk, &range);
-		if (piece.address + piece.len <= at)
-			next_piece(&cursor, &piece);
+	vma_walk_init(&sides.walk, pagemap, mm);
+	page_cursor_init(&sides.cursor, wanted->pages, wanted->n_pages, pagemap->page_size, 0,
+			 UINT64_MAX);
+	next_piece(&sides);
+	r = next_range(cmp, &sides);
+	while (r == 0 && (sides.range.start < UINT64_MAX || sides.piece.address < UINT64_MAX)) {
+		r = compare_heads(cmp, &sides, at, &at);
+		if (r == 0 && sides.range.end <= at)
+			r = next_range(cmp, &sides);
+		if (sides.piece.address + sides.piece.len <= at)
+			next_piece(&sides);
 	}
 	return r;
 }
@@ -183,12 +194,7 @@ static int compare_mm(struct compare *cmp)
 		return err_sys(cmp->c->ctx, r, "open(/proc/%d/pagemap)", cmp->p->pid);
 	close_guard(&cmp->mem);
 	cmp->mem = -EBADF;
-	for (size_t i = 0; r == 0 && i < mm->n_vmas; i++) {
-		cmp->vma = mm->vmas[i];
-		if (vma_has_private_pages(cmp->vma))
-			r = compare_vma(cmp, &pagemap, wanted);
-	}
-	return r;
+	return compare_pages(cmp, &pagemap, mm, wanted);
 }
 
 static void compare_deinit(struct compare *cmp)

@@ -22,46 +22,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel/pagemap.h"
 #include "task/memory-vma.h"
 #include "task/memory.h"
 #include "util/cleanup.h"
 #include "util/io.h"
 #include "util/macro.h"
 
-enum { CHUNK = 512 };
-
-static int open_pagemap(struct context *ctx, const struct collect_process *p, struct pagemap **ret)
+static void ancestor_close(struct cow_ancestor *a)
 {
-	struct pagemap *pagemap = malloc(sizeof(*pagemap));
-	int r;
-
-	if (!pagemap)
-		return err_oom(ctx);
-	r = pagemap_open(p->proc_fd, pagemap);
-	if (r < 0) {
-		free(pagemap);
-		return err_sys(ctx, r, "open(/proc/%d/pagemap)", p->pid);
-	}
-	*ret = pagemap;
-	return 0;
+	pagemap_close(&a->pagemap);
+	close_guard(&a->mem);
+	a->mem = -EBADF;
+	a->p = NULL;
 }
 
-static void close_pagemap(struct pagemap *pagemap)
+void cow_init(struct cow *cow)
 {
-	if (!pagemap)
-		return;
-	pagemap_close(pagemap);
-	free(pagemap);
+	cow->mem = -EBADF;
+	for (size_t i = 0; i < COW_ANCESTORS; i++)
+		cow->ancestors[i] = (struct cow_ancestor){.pagemap.fd = -EBADF, .mem = -EBADF};
 }
 
 void cow_deinit(struct cow *cow)
 {
-	for (size_t i = 0; i < cow->n; i++) {
-		close_pagemap(cow->ancestors[i].pagemap);
-		close_guard(&cow->ancestors[i].mem);
-	}
-	close_pagemap(cow->own);
+	for (size_t i = 0; i < COW_ANCESTORS; i++)
+		ancestor_close(&cow->ancestors[i]);
 	close_guard(&cow->mem);
 }
 
@@ -69,23 +54,30 @@ static int add_ancestor(struct cow *cow, const struct collect_process *up)
 {
 	struct collect *c = cow->save->c;
 	struct cow_ancestor *a = &cow->ancestors[cow->n];
-	int r = open_pagemap(c->ctx, up, &a->pagemap);
+	int r;
 
-	if (r < 0)
-		return r;
-	a->p = up;
-	a->mem = -EBADF;
-	a->mm = c->cp->mms[up->msg->mm - 1];
+	if (a->p != up) {
+		ancestor_close(a);
+		r = pagemap_open(up->proc_fd, &a->pagemap);
+		if (r < 0)
+			return err_sys(c->ctx, r, "open(/proc/%d/pagemap)", up->pid);
+		a->p = up;
+		a->mm = c->cp->mms[up->msg->mm - 1];
+	}
 	cow->n++;
 	return 0;
 }
 
-int cow_init(struct cow *cow, struct mm_save *save)
+int cow_begin(struct cow *cow, struct mm_save *save)
 {
 	const struct collect_process *up = save->p->parent;
 	int r;
 
-	*cow = (struct cow){.save = save, .mem = -EBADF};
+	cow->save = save;
+	cow->n = 0;
+	cow->shared = false;
+	close_guard(&cow->mem);
+	cow->mem = -EBADF;
 	for (; up && cow->n < COW_ANCESTORS; up = up->parent) {
 		const Coppice__Mm *last = cow->n > 0 ? cow->ancestors[cow->n - 1].mm : save->mm;
 
@@ -95,7 +87,7 @@ int cow_init(struct cow *cow, struct mm_save *save)
 		if (r < 0)
 			return r;
 	}
-	return cow->n > 0 ? open_pagemap(save->c->ctx, save->p, &cow->own) : 0;
+	return 0;
 }
 
 /* ---- are two pages one? -------------------------------------------------------------------- */
@@ -119,29 +111,25 @@ static bool equal_content(struct cow *cow, struct cow_ancestor *a, uint64_t addr
 {
 	enum { PAGE_MAX = 64 * 1024 };
 	unsigned char bytes[2][PAGE_MAX];
-	size_t size = cow->own->page_size;
+	size_t size = cow->save->pagemap->page_size;
 
 	return read_page(cow->save->p, &cow->mem, address, bytes[0], size) &&
 	       read_page(a->p, &a->mem, address, bytes[1], size) &&
 	       memcmp(bytes[0], bytes[1], size) == 0;
 }
 
-/* The entries of one chunk of pages in both processes. */
-struct entries {
-	uint64_t own[CHUNK];
-	uint64_t before[CHUNK];
-	uint64_t after[CHUNK];
-};
-
-static bool is_one_page(struct cow *cow, struct cow_ancestor *a, uint64_t address,
-			const struct entries *e, size_t i)
+/* Of the page @i of the batch, at @address. */
+static bool is_one_page(struct cow *cow, struct cow_ancestor *a, const struct page_batch *batch,
+			uint32_t i, uint64_t address)
 {
-	if (!may_be_shared(e->own[i]) || !may_be_shared(e->before[i]))
+	uint64_t own = batch->entry[i];
+
+	if (!may_be_shared(own) || !may_be_shared(cow->before[i]))
 		return false;
-	if (pagemap_entry_pfn(e->own[i]) == 0)
+	if (pagemap_entry_pfn(own) == 0)
 		return equal_content(cow, a, address);
-	return pagemap_entry_pfn(e->own[i]) == pagemap_entry_pfn(e->before[i]) &&
-	       pagemap_entry_pfn(e->own[i]) == pagemap_entry_pfn(e->after[i]);
+	return pagemap_entry_pfn(own) == pagemap_entry_pfn(cow->before[i]) &&
+	       pagemap_entry_pfn(own) == pagemap_entry_pfn(cow->after[i]);
 }
 
 static bool any_shared(const uint64_t *entries, size_t n)
@@ -153,61 +141,47 @@ static bool any_shared(const uint64_t *entries, size_t n)
 }
 
 /* Own entries between two looks at the ancestor's. */
-static int read_entries(struct cow *cow, const struct cow_ancestor *a, uint64_t start, size_t n,
-			struct entries *ret)
+static int read_entries(struct cow *cow, const struct cow_ancestor *a, struct page_batch *batch)
 {
-	int r = pagemap_read(a->pagemap, start, n, ret->before);
+	int r = batch_read_entries(batch, &a->pagemap, cow->before);
 
 	if (r == 0)
-		r = pagemap_read(cow->own, start, n, ret->own);
-	if (r == 0 && any_shared(ret->own, n) && any_shared(ret->before, n))
-		r = pagemap_read(a->pagemap, start, n, ret->after);
+		r = batch_read_entries(batch, cow->save->pagemap, batch->entry);
+	batch->has_entries = r == 0;
+	if (r == 0 && any_shared(batch->entry, batch->n_pages) &&
+	    any_shared(cow->before, batch->n_pages))
+		r = batch_read_entries(batch, &a->pagemap, cow->after);
 	return r < 0 ? err_sys(cow->save->c->ctx, r, "reading /proc/PID/pagemap of %d and %d",
 			       cow->save->p->pid, a->p->pid)
 		     : 0;
 }
 
-static int judge_chunk(struct cow *cow, struct page_batch *batch, uint64_t start, uint32_t first,
-		       size_t n)
+static void judge_range(struct cow *cow, size_t k, struct page_batch *batch,
+			const struct batch_range *range)
 {
-	struct entries e;
+	for (uint32_t i = 0; i < range->pages; i++) {
+		uint64_t address = range->start + (uint64_t)i * batch->page_size;
+		uint8_t *state = &batch->state[range->first + i];
 
-	for (size_t k = 0; k < cow->n; k++) {
-		int r = read_entries(cow, &cow->ancestors[k], start, n, &e);
-
-		if (r < 0)
-			return r;
-		if (!any_shared(e.own, n))
-			return 0;
-		for (size_t i = 0; i < n; i++) {
-			uint64_t address = start + i * batch->page_size;
-			uint8_t *state = &batch->state[first + i];
-
-			if (*state == PAGE_STATE_DATA &&
-			    is_one_page(cow, &cow->ancestors[k], address, &e, i))
-				*state = (uint8_t)(PAGE_STATE_ANCESTOR + k);
-		}
+		if (*state == PAGE_STATE_DATA &&
+		    is_one_page(cow, &cow->ancestors[k], batch, range->first + i, address))
+			*state = (uint8_t)(PAGE_STATE_ANCESTOR + k);
 	}
-	return 0;
 }
 
 int cow_judge(struct cow *cow, struct page_batch *batch)
 {
-	for (size_t i = 0; cow->n > 0 && i < batch->n_ranges; i++) {
-		const struct batch_range *range = &batch->ranges[i];
+	for (size_t k = 0; k < cow->n; k++) {
+		int r = read_entries(cow, &cow->ancestors[k], batch);
 
+		if (r < 0)
+			return r;
+		if (!any_shared(batch->entry, batch->n_pages))
+			return 0;
 		/* The huge pages of one mapping are never kept by a fork's heir (memory-diff.c). */
-		if (range->vma->hugetlb_shift != 0)
-			continue;
-		for (uint32_t at = 0; at < range->pages; at += CHUNK) {
-			size_t n = MIN(range->pages - at, (uint32_t)CHUNK);
-			int r = judge_chunk(cow, batch,
-					    range->start + (uint64_t)at * batch->page_size,
-					    range->first + at, n);
-
-			if (r < 0)
-				return r;
-		}
+		for (size_t i = 0; i < batch->n_ranges; i++)
+			if (batch->ranges[i].vma->hugetlb_shift == 0)
+				judge_range(cow, k, batch, &batch->ranges[i]);
 	}
 	return 0;
 }

@@ -19,6 +19,7 @@
 #include "task/memory-hazard.h"
 #include "task/memory-object.h"
 #include "task/memory-vma.h"
+#include "task/memory-walk.h"
 #include "task/memory.h"
 #include "util/cleanup.h"
 
@@ -36,8 +37,9 @@ struct ways {
 };
 
 struct save {
-	struct mm_save mm;   /* what the ways see */
-	struct page_out own; /* the page file of a large address space */
+	struct mm_save mm;     /* what the ways see */
+	struct page_out own;   /* the page file of a large address space */
+	struct page_out small; /* that of all small ones */
 	struct cow cow;
 	struct pagemap pagemap;
 	struct ways ways;
@@ -212,11 +214,8 @@ static int add_range(struct save *s, const Coppice__Vma *vma, const struct page_
 static int save_range(struct save *s, const Coppice__Vma *vma, const struct page_range *range)
 {
 	const struct page_way *way;
-	int r;
+	int r = way_for(s, vma, &way);
 
-	if (!page_range_is_content(vma, range->categories))
-		return 0;
-	r = way_for(s, vma, &way);
 	if (r == 0 && way != s->way) {
 		r = flush_batch(s);
 		s->way = way;
@@ -225,55 +224,41 @@ static int save_range(struct save *s, const Coppice__Vma *vma, const struct page
 	return r < 0 ? r : add_range(s, vma, range);
 }
 
-/*
- * @n mappings with private pages, and none without in between: one walk over all of them, since most
- * processes have many mappings with few pages.
- */
-static int save_vmas(struct save *s, Coppice__Vma *const *vmas, size_t n)
-{
-	struct pagemap_walk walk;
-	struct page_range found;
-	size_t i = 0;
-	int r;
-
-	pagemap_walk_init(&walk, &s->pagemap, vmas[0]->start, vmas[n - 1]->end);
-	while ((r = pagemap_walk_next(&walk, &found)) > 0) {
-		while (i < n && vmas[i]->end <= found.start)
-			i++;
-		/* What is in none of them is the puppet layer's own. */
-		for (size_t k = i; r >= 0 && k < n && vmas[k]->start < found.end; k++) {
-			const struct page_range part = {
-				.start = MAX(found.start, vmas[k]->start),
-				.end = MIN(found.end, vmas[k]->end),
-				.categories = found.categories,
-			};
-
-			r = save_range(s, vmas[k], &part);
-		}
-		if (r < 0)
-			return r;
-	}
-	return r < 0 ? err_sys(s->mm.c->ctx, r, "scanning the page tables") : 0;
-}
-
 /* ---- one address space --------------------------------------------------------------------- */
 
-static void save_free(struct save *s)
+static struct save *save_new(void)
+{
+	struct save *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->own.fd = -EBADF;
+	s->pagemap.fd = -EBADF;
+	s->small.fd = -EBADF;
+	cow_init(&s->cow);
+	return s;
+}
+
+/* After one address space. */
+static void save_end(struct save *s)
 {
 	ways_close(s);
-	cow_deinit(&s->cow);
 	pagemap_close(&s->pagemap);
 	page_out_deinit(&s->own);
-	free(s);
+	batch_reset(&s->batch);
 }
 
 static void save_freep(struct save **s)
 {
-	if (*s)
-		save_free(*s);
+	if (!*s)
+		return;
+	save_end(*s);
+	page_out_deinit(&(*s)->small);
+	cow_deinit(&(*s)->cow);
+	free(*s);
 }
 
-static int save_open(struct save *s, struct page_out *small)
+static int save_begin(struct save *s)
 {
 	struct context *ctx = s->mm.c->ctx;
 	uint64_t bytes = private_bytes(s->mm.p);
@@ -281,7 +266,7 @@ static int save_open(struct save *s, struct page_out *small)
 
 	if (r < 0)
 		return err_sys(ctx, r, "open(/proc/%d/pagemap)", s->mm.p->pid);
-	s->mm.out = bytes < LARGE ? small : &s->own;
+	s->mm.out = bytes < LARGE ? &s->small : &s->own;
 	if (s->mm.out->fd < 0)
 		r = page_out_open(ctx, s->mm.image, s->mm.out);
 	if (r < 0)
@@ -289,41 +274,31 @@ static int save_open(struct save *s, struct page_out *small)
 	s->batch.page_size = s->mm.out->page_size;
 	s->way = &page_way_coordinator;
 	s->batch.max_pages = s->way->batch_pages;
-	r = cow_init(&s->cow, &s->mm);
+	r = cow_begin(&s->cow, &s->mm);
 	return r < 0 ? r : choose_way(s, bytes);
 }
 
 static int save_pages(struct save *s)
 {
-	const Coppice__Mm *mm = s->mm.mm;
-	size_t n = 0;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < mm->n_vmas; i += n + 1) {
-		for (n = 0; i + n < mm->n_vmas && vma_has_private_pages(mm->vmas[i + n]); n++)
-			;
-		if (n > 0)
-			r = save_vmas(s, &mm->vmas[i], n);
-	}
-	return r < 0 ? r : flush_batch(s);
-}
-
-static int save_mm(struct collect *c, struct image_writer *image, struct page_out *small,
-		   struct collect_process *p, struct memory_stats *stats)
-{
-	_cleanup_(save_freep) struct save *s = calloc(1, sizeof(*s));
+	const Coppice__Vma *vma;
+	struct page_range range;
+	struct vma_walk walk;
 	int r;
 
-	if (!s)
-		return err_oom(c->ctx);
-	s->mm = (struct mm_save){.c = c, .image = image, .stats = stats, .p = p};
-	s->mm.mm = c->cp->mms[p->msg->mm - 1];
-	s->mm.runs.arena = c->arena;
-	s->mm.pagemap = &s->pagemap;
-	s->own.fd = -EBADF;
-	s->cow.mem = -EBADF;
-	s->pagemap.fd = -EBADF;
-	r = save_open(s, small);
+	vma_walk_init(&walk, &s->pagemap, s->mm.mm);
+	while ((r = vma_walk_next(&walk, &vma, &range)) > 0) {
+		r = save_range(s, vma, &range);
+		if (r < 0)
+			return r;
+	}
+	return r < 0 ? err_sys(s->mm.c->ctx, r, "scanning the page tables") : flush_batch(s);
+}
+
+static int save_mm(struct save *s)
+{
+	struct collect_process *p = s->mm.p;
+	int r = save_begin(s);
+
 	if (r == 0)
 		r = save_pages(s);
 	if (r < 0)
@@ -332,32 +307,50 @@ static int save_mm(struct collect *c, struct image_writer *image, struct page_ou
 	s->mm.mm->n_pages = s->mm.runs.n;
 	if (s->cow.shared)
 		p->msg->cow_parent = s->cow.ancestors[0].p->msg->id;
-	return s->own.fd >= 0 ? page_out_close(c->ctx, image, &s->own) : 0;
+	return s->own.fd >= 0 ? page_out_close(s->mm.c->ctx, s->mm.image, &s->own) : 0;
 }
 
-int memory_save(struct collect *c, struct image_writer *image, struct memory_stats *ret_stats)
-{
-	_cleanup_page_out_ struct page_out small = {.fd = -EBADF};
-	struct memory_stats stats = {};
-	int r;
+/* ---- all of them --------------------------------------------------------------------------- */
 
+static int save_all(struct save *s, struct collect *c, struct image_writer *image,
+		    struct memory_stats *stats)
+{
 	for (size_t i = 0; i < c->n_processes; i++) {
 		struct collect_process *p = &c->processes[i];
+		int r;
 
 		if (p->zombie || p->mm_owner != p)
 			continue;
-		r = save_mm(c, image, &small, p, &stats);
+		s->mm = (struct mm_save){
+			.c = c,
+			.image = image,
+			.stats = stats,
+			.p = p,
+			.mm = c->cp->mms[p->msg->mm - 1],
+			.pagemap = &s->pagemap,
+			.runs.arena = c->arena,
+		};
+		r = save_mm(s);
+		save_end(s);
 		if (r < 0)
 			return err_while(c->ctx, r, "saving the memory of process %d (%s)", p->pid,
 					 p->stat.comm);
 		progress(c->ctx, "memory out", i + 1, c->n_processes);
 	}
-	if (small.fd >= 0) {
-		r = page_out_close(c->ctx, image, &small);
-		if (r < 0)
-			return r;
-	}
-	r = memory_save_inodes(c, image, &stats);
+	return s->small.fd >= 0 ? page_out_close(c->ctx, image, &s->small) : 0;
+}
+
+int memory_save(struct collect *c, struct image_writer *image, struct memory_stats *ret_stats)
+{
+	_cleanup_(save_freep) struct save *s = save_new();
+	struct memory_stats stats = {};
+	int r;
+
+	if (!s)
+		return err_oom(c->ctx);
+	r = save_all(s, c, image, &stats);
+	if (r == 0)
+		r = memory_save_inodes(c, image, &stats);
 	if (r < 0)
 		return r;
 	*ret_stats = stats;

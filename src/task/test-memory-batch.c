@@ -6,9 +6,14 @@
 
 #include <cmocka.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "kernel/pagemap.h"
+#include "kernel/proc.h"
 #include "task/memory-batch.h"
+#include "util/cleanup.h"
+#include "util/macro.h"
 
 static struct page_batch *new_batch(uint32_t max_pages)
 {
@@ -64,6 +69,44 @@ static void test_runs(void **state)
 	test_free(batch);
 }
 
+/* Ranges that are read together, one that is longer than what is read at once, one far away. */
+static void test_entries(void **state)
+{
+	enum { PAGES = 4000, SIZE = 4096 };
+	static const struct {
+		uint32_t first, pages;
+	} ranges[] = {{0, 1}, {3, 2}, {100, 1500}, {1610, 1}, {3900, 100}};
+	struct page_batch *batch = new_batch(BATCH_PAGES);
+	_cleanup_(pagemap_close) struct pagemap pagemap = {.fd = -EBADF};
+	_cleanup_close_ int proc_fd = -EBADF;
+	Coppice__Vma vma = COPPICE__VMA__INIT;
+	uint64_t want, n = 0;
+	char *at;
+
+	(void)state;
+	assert_int_equal(proc_open(getpid(), &proc_fd), 0);
+	assert_int_equal(pagemap_open(proc_fd, &pagemap), 0);
+	at = mmap(NULL, (size_t)PAGES * SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		  -1, 0);
+	assert_ptr_not_equal(at, MAP_FAILED);
+	for (size_t i = 0; i < PAGES; i += 3)
+		at[i * SIZE] = 1;
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++)
+		batch_add(batch, &vma, (uintptr_t)at + (uint64_t)ranges[i].first * SIZE,
+			  ranges[i].pages, false);
+	assert_int_equal(batch_read_entries(batch, &pagemap, batch->entry), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++)
+		for (uint32_t k = 0; k < ranges[i].pages; k++, n++) {
+			uint64_t address = (uintptr_t)at + (uint64_t)(ranges[i].first + k) * SIZE;
+
+			assert_int_equal(pagemap_read(&pagemap, address, 1, &want), 0);
+			assert_int_equal(batch->entry[n], want);
+		}
+	assert_int_equal(n, batch->n_pages);
+	(void)munmap(at, (size_t)PAGES * SIZE);
+	test_free(batch);
+}
+
 static void test_content(void **state)
 {
 	Coppice__Vma anon = COPPICE__VMA__INIT;
@@ -95,9 +138,8 @@ static void test_zero(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_room),
-		cmocka_unit_test(test_runs),
-		cmocka_unit_test(test_content),
+		cmocka_unit_test(test_room),	cmocka_unit_test(test_runs),
+		cmocka_unit_test(test_entries), cmocka_unit_test(test_content),
 		cmocka_unit_test(test_zero),
 	};
 

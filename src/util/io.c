@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "util/cleanup.h"
@@ -69,6 +71,25 @@ int io_write_all(int fd, const void *buf, size_t len)
 	return 0;
 }
 
+int io_writev_all(int fd, struct iovec *iov, size_t n)
+{
+	while (n > 0) {
+		ssize_t done = writev(fd, iov, (int)MIN(n, (size_t)IOV_MAX));
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return -errno;
+		for (; n > 0 && (size_t)done >= iov->iov_len; iov++, n--)
+			done -= (ssize_t)iov->iov_len;
+		if (n > 0) {
+			iov->iov_base = (char *)iov->iov_base + done;
+			iov->iov_len -= (size_t)done;
+		}
+	}
+	return 0;
+}
+
 int io_pread_exact(int fd, void *buf, size_t len, off_t offset)
 {
 	char *p = buf;
@@ -100,6 +121,8 @@ int io_pwrite_all(int fd, const void *buf, size_t len, off_t offset)
 			continue;
 		if (n < 0)
 			return -errno;
+		if (n == 0)
+			return -ENODATA;
 		p += n;
 		offset += n;
 		len -= (size_t)n;

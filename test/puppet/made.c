@@ -338,6 +338,14 @@ static void check_report(struct puppet *p, int copy, const uint64_t gprs[GPRS],
 	}
 }
 
+static int become(struct puppet *p, const void *xstate, size_t len, bool unmap)
+{
+	const struct puppet_become one = {p, xstate, len, unmap};
+	size_t which;
+
+	return puppet_become(&ctx, &one, 1, &which);
+}
+
 /* Threads of a process, each with registers of its own, all let go at once. */
 static void test_registers(void)
 {
@@ -358,7 +366,7 @@ static void test_registers(void)
 
 		start_regs(p[i], page_report, i);
 		random_gprs(p[i], gprs[i]);
-		check(puppet_become(&ctx, p[i], xstate[i], (size_t)len, i == N - 1) == 0);
+		check(become(p[i], xstate[i], (size_t)len, i == N - 1) == 0);
 		check(puppet_keep(&ctx, p[i]) == 0);
 	}
 	for (int i = 0; i < N; i++)
@@ -410,7 +418,7 @@ static void test_restart(void)
 	int write_end;
 	struct puppet *p = in_read(&write_end);
 
-	check(puppet_become(&ctx, p, NULL, 0, true) == 0);
+	check(become(p, NULL, 0, true) == 0);
 	check(puppet_let_go(&ctx, p) == 0);
 	await(state_of(p->tid) == 'S');
 	check(word(p, at(page_done, 0)) == 0);
@@ -432,7 +440,7 @@ static void test_eintr(void)
 	check(CALL(p, SYS_rt_sigaction, CALL_IMM(SIGUSR1), CALL_IMM(at(page_gprs, 0)), CALL_IMM(0),
 		   CALL_IMM(8)) == 0);
 	check(kill(p->tid, SIGUSR1) == 0);
-	check(puppet_become(&ctx, p, NULL, 0, true) == 0);
+	check(become(p, NULL, 0, true) == 0);
 	check(puppet_let_go(&ctx, p) == 0);
 	await(word(p, at(page_done, 0)) == 1);
 	check(word(p, at(page_handled, 0)) == 1);
@@ -471,7 +479,7 @@ static void test_job_stop(void)
 		check(CALL(p[0], SYS_getpid) == pid && CALL(p[1], SYS_gettid) == pid + 1);
 		for (int k = 0; k < 2; k++) {
 			start_regs(p[k], page_report, k);
-			check(puppet_become(&ctx, p[k], NULL, 0, k == 1) == 0);
+			check(become(p[k], NULL, 0, k == 1) == 0);
 		}
 		check(puppet_let_go(&ctx, p[0]) == 0 && puppet_let_go(&ctx, p[1]) == 0);
 		await(state_of(pid) == 'T' && state_of(pid + 1) == 'T');
@@ -550,7 +558,7 @@ static void test_sigtrap(void)
 	map_page(p, 0);
 	start_regs(p, page_report, 0);
 	p->sigmask = all;
-	check(puppet_become(&ctx, p, NULL, 0, true) == 0);
+	check(become(p, NULL, 0, true) == 0);
 	check(puppet_let_go(&ctx, p) == 0);
 	await(word(p, at(page_done, 0)) == 1);
 	check(status_of(p->tid, &arena).sig_pending & bit);
