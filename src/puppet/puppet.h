@@ -92,8 +92,13 @@ struct puppet {
 	bool filtered;		  /* under seccomp */
 	bool suspended;		  /* its seccomp filters are suspended while we hold it */
 	bool leave_after;	  /* was entered by puppet_start; puppet_finish leaves */
-	uint32_t pid_depth;  /* made: PID namespace levels between the coordinator's and its own */
-	pid_t born;	     /* made: the last child that a ptrace event told of */
+	uint32_t pid_depth;   /* made: PID namespace levels between the coordinator's and its own */
+	uint32_t birth_depth; /* made: and the one that its children are born into */
+	/* Made: where the numbers of children that ptrace events tell of go, in the order of
+	 * their births; private to clone.c. */
+	pid_t *born;
+	size_t n_born;
+	size_t born_room;
 	struct batch *batch; /* the table under way; private to transport.c; owned */
 };
 
@@ -219,10 +224,29 @@ struct puppet_clone {
 };
 int puppet_clone(struct context *ctx, struct puppet *parent, const struct puppet_clone *how,
 		 struct puppet **ret_child);
-/* The same for many children of one parent by one table. Each must have a set_tid that reaches the
- * coordinator's PID namespace. ret_children has room for @n; NULL for those not made. */
+/* The same for many children of one parent by one table; cheaper by a stop each where every set_tid
+ * reaches the coordinator's PID namespace. ret_children has room for @n; NULL for those not made. */
 int puppet_clone_many(struct context *ctx, struct puppet *parent, const struct puppet_clone *how,
 		      size_t n, struct puppet **ret_children);
+
+/*
+ * Has the children that @p clones from now on born into the PID namespace @ns (a descriptor of
+ * ours), which lies below its own, @depth levels below the coordinator's; puppet_leave_pid_ns: into
+ * its own again. No threads can be cloned in between (EINVAL).
+ */
+int puppet_enter_pid_ns(struct context *ctx, struct puppet *p, int ns, uint32_t depth);
+int puppet_leave_pid_ns(struct context *ctx, struct puppet *p);
+/*
+ * A new PID namespace for the children of @p, without an init as yet, owned by @p's user namespace.
+ * *@ret_ns, owned by the caller, is for puppet_enter_pid_ns. -EOPNOTSUPP: the kernel gives no
+ * descriptor of it (before 6.11).
+ */
+int puppet_unshare_pid_ns(struct context *ctx, struct puppet *p, int *ret_ns);
+/* @p, of a single thread and with an fs of its own, joins the user namespace @ns, a descriptor of
+ * ours. It has all capabilities there, and none outside. */
+int puppet_join_user_ns(struct context *ctx, struct puppet *p, int ns);
+/* A new user namespace below @p's own, owned by its effective ids, without maps. */
+int puppet_unshare_user_ns(struct context *ctx, struct puppet *p, int *ret_ns);
 
 /*
  * The last step of a made puppet's task: unmaps the area if @unmap (once per address space, by the
