@@ -20,6 +20,7 @@ enum { ASPECTS_MAX = 64 };
 struct candidate {
 	const struct puppet_process *process;
 	struct proc_stat stat;
+	pid_t number;	    /* in the root's PID namespace */
 	unsigned int depth; /* generations below the root */
 	size_t parent;	    /* index by PID order; SIZE_MAX: outside the tree */
 };
@@ -48,17 +49,44 @@ static int open_proc(struct collect *c, const struct puppet_process *process, in
 	return r < 0 ? err_sys(c->ctx, r, "open(/proc/%d)", tid) : 0;
 }
 
+static int read_numbers(struct collect *c, int fd, pid_t pid, struct proc_ns_ids *ret)
+{
+	struct proc_status status;
+	int r = proc_read_status(fd, c->arena, &status);
+
+	if (r < 0)
+		return err_sys(c->ctx, r, "reading /proc/%d/status", pid);
+	*ret = status.ns_tgid;
+	return 0;
+}
+
+/*
+ * The root, which comes first, sets @level, on which it has its own number. That number is kept by a
+ * restore, as the one in our namespace need not be: the canonical order goes by it.
+ */
 static int read_candidate(struct collect *c, const struct puppet_process *process,
-			  struct candidate *ret)
+			  unsigned int *level, struct candidate *ret)
 {
 	_cleanup_close_ int fd = -EBADF;
+	struct proc_ns_ids ids = {.n = 0};
+	bool root = *level == 0;
 	int r = open_proc(c, process, &fd);
 
 	if (r < 0)
 		return r;
 	ret->process = process;
+	ret->number = process->pid;
 	r = proc_read_stat(fd, &ret->stat);
-	return r < 0 ? err_sys(c->ctx, r, "reading /proc/%d/stat", process->pid) : 0;
+	if (r < 0)
+		return err_sys(c->ctx, r, "reading /proc/%d/stat", process->pid);
+	if (*level == 1)
+		return 0;
+	r = read_numbers(c, fd, process->pid, &ids);
+	if (root)
+		*level = ids.n;
+	if (r == 0 && ids.n >= *level)
+		ret->number = ids.id[*level - 1];
+	return r;
 }
 
 static int by_pid(const void *a, const void *b)
@@ -76,7 +104,7 @@ static int by_depth_and_pid(const void *a, const void *b)
 
 	if (x->depth != y->depth)
 		return x->depth < y->depth ? -1 : 1;
-	return by_pid(a, b);
+	return (x->number > y->number) - (x->number < y->number);
 }
 
 static size_t find_pid(const struct candidate *sorted, size_t n, pid_t pid)
@@ -210,12 +238,13 @@ static int add_processes(struct collect *c, const struct puppet_tree *tree)
 	size_t n = tree->n_processes;
 	struct candidate *sorted = arena_new_n(c->arena, struct candidate, n);
 	struct candidate *order;
+	unsigned int level = 0;
 	int r;
 
 	if (!sorted)
 		return err_oom(c->ctx);
 	for (size_t i = 0; i < n; i++) {
-		r = read_candidate(c, &tree->processes[i], &sorted[i]);
+		r = read_candidate(c, &tree->processes[i], &level, &sorted[i]);
 		if (r < 0)
 			return r;
 	}

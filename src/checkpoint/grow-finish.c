@@ -53,12 +53,20 @@ static int clone_threads(struct grown *g, struct rebuild_process *p)
 	puppets = arena_new_n(&g->arena, struct puppet *, p->n_threads);
 	if (!how || !puppets)
 		return err_oom(g->ctx);
-	for (size_t i = first; i < p->n_threads; i++)
+	for (size_t i = first; i < p->n_threads; i++) {
+		const Coppice__Thread *msg = p->threads[i].msg;
+		pid_t *set_tid = arena_new_n(&g->arena, pid_t, msg->n_tid);
+
+		if (!set_tid)
+			return err_oom(g->ctx);
+		for (size_t k = 0; k < msg->n_tid; k++)
+			set_tid[k] = msg->tid[msg->n_tid - 1 - k]; /* innermost first */
 		how[i] = (struct puppet_clone){
 			.flags = THREAD_FLAGS,
-			.set_tid = p->threads[i].msg->tid,
-			.n_set_tid = 1,
+			.set_tid = set_tid,
+			.n_set_tid = msg->n_tid,
 		};
+	}
 	r = puppet_clone_many(g->ctx, p->puppet, how + first, p->n_threads - first,
 			      puppets + first);
 	return take_threads(g, p, puppets, first, r);
@@ -75,7 +83,7 @@ static bool has_died(pid_t pid)
 static int end_leader(struct grown *g, struct rebuild_process *p)
 {
 	const struct timespec pause = {.tv_nsec = 1000000};
-	pid_t pid = p->puppet->tid;
+	pid_t pid = p->pid;
 	int r;
 
 	r = grow_remains(g, p->puppet, p->msg);
@@ -100,13 +108,16 @@ static int end_leader(struct grown *g, struct rebuild_process *p)
  */
 static int acknowledge_stop(struct grown *g, struct rebuild_process *p)
 {
-	uint32_t parent = p->msg->parent;
+	const struct rebuild_process *parent;
 	int64_t r;
 
-	if (parent == 0)
+	if (p->msg->parent == 0)
 		return 0;
-	r = puppet_call(g->ctx, g->rebuild->processes[parent - 1].puppet, "wait4", SYS_wait4,
-			(const struct call_arg[6]){CALL_IMM(p->msg->pid[0]), CALL_IMM(0),
+	parent = &g->rebuild->processes[p->msg->parent - 1];
+	/* on the level of its parent, who waits */
+	r = puppet_call(g->ctx, parent->puppet, "wait4", SYS_wait4,
+			(const struct call_arg[6]){CALL_IMM(p->msg->pid[parent->msg->n_pid - 1]),
+						   CALL_IMM(0),
 						   CALL_IMM(__WALL | WNOHANG | WUNTRACED)});
 	return r < 0 ? (int)r : 0;
 }

@@ -11,7 +11,8 @@ struct grown_process {
 	const struct plan_process *plan;
 	struct rebuild_process *rebuild; /* NULL: a scaffold or a dead leader */
 	struct puppet *puppet;		 /* NULL: not made yet, or dead; owned by grown.tasks */
-	pid_t number;	 /* a scaffold's may differ from the plan's; 0: not made yet */
+	pid_t number; /* on the tree's outermost level; a scaffold's may differ from the plan's */
+	pid_t here;   /* in the coordinator's PID namespace; 0: not made yet */
 	uint32_t forker; /* index, PLAN_NONE for the first */
 	/* See rebuild_process.inherits; scaffolds hand it on. */
 	const struct rebuild_process *inherits;
@@ -24,11 +25,15 @@ struct grown {
 	struct rebuild *rebuild;
 	const struct plan *plan;
 	struct arena arena;
+	bool container; /* the root is init of a PID namespace: its numbers are not ours */
 	struct grown_process *processes; /* by index in the plan */
 	struct puppet **tasks;		 /* every task that was made, in that order; owned */
 	size_t n_tasks;
-	pid_t *numbers; /* sorted: all that the tree needs for itself */
+	/* Sorted: all that the tree needs for itself in the coordinator's PID namespace. */
+	pid_t *numbers;
 	size_t n_numbers;
+	int *pid_ns; /* by index in the tree: a descriptor, or -EBADF; owned */
+	size_t n_pid_ns;
 	bool let_go;
 };
 
@@ -40,6 +45,11 @@ int grown_add_task(struct grown *g, struct puppet *puppet);
 
 /* Gives a task that is about to die what its remains are to have: name, credentials. (grow-steps.c) */
 int grow_remains(struct grown *g, struct puppet *puppet, const Coppice__Process *msg);
+/* The root and its namespace apart, a stub is born in step @step, or is in a row of such steps that
+ * one table can do. *@ret_done: how many of the @left steps from there on were done. (grow-clone.c) */
+int grow_clones(struct grown *g, const struct plan_step *step, size_t left, size_t *ret_done);
+/* @puppet stands for the process from now on. (grow-clone.c) */
+int grow_born(struct grown *g, uint32_t process, struct puppet *puppet);
 /* Executes all steps of the plan. (grow-steps.c) */
 int grow_steps(struct grown *g);
 /* Controlling terminals. (grow-tty.c) */

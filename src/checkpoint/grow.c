@@ -15,6 +15,7 @@
 #include "file/inode.h"
 #include "file/place.h"
 #include "image/reader.h"
+#include "puppet/deaths.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
 
@@ -68,10 +69,13 @@ static int add_number(struct grown *g, pid_t number)
 	return 0;
 }
 
-/* All numbers that the plan and the threads will ask for. */
+/* All numbers that the plan and the threads will ask for where others have theirs, too. */
 static int collect_numbers(struct grown *g)
 {
 	int r = 0;
+
+	if (g->container)
+		return 0;
 
 	for (size_t i = 0; r == 0 && i < g->plan->n_processes; i++)
 		r = add_number(g, g->plan->processes[i].pid[0]);
@@ -108,10 +112,26 @@ static void mark_fill(struct grown *g, uint32_t index)
 	}
 }
 
+static int init_pid_ns(struct grown *g)
+{
+	for (size_t i = 0; i < g->plan->n_processes; i++)
+		g->n_pid_ns = MAX(g->n_pid_ns, (size_t)g->plan->processes[i].pid_ns + 1);
+	g->pid_ns = arena_new_n(&g->arena, int, g->n_pid_ns);
+	if (!g->pid_ns)
+		return err_oom(g->ctx);
+	for (size_t i = 0; i < g->n_pid_ns; i++)
+		g->pid_ns[i] = -EBADF;
+	return 0;
+}
+
 static int init_processes(struct grown *g)
 {
 	const struct plan *plan = g->plan;
+	int r = init_pid_ns(g);
 
+	if (r < 0)
+		return r;
+	g->container = plan->processes[0].pid[0] == 1;
 	g->processes = arena_new_n(&g->arena, struct grown_process, plan->n_processes);
 	if (!g->processes)
 		return err_oom(g->ctx);
@@ -160,17 +180,17 @@ static int make_first(struct grown *g, const pid_t *set_tid, struct puppet **ret
 		.base = r->stub_base,
 		.slots = rebuild_slots(r),
 		.slot_size = STUB_SLOT_SIZE,
+		/* a number of the root's own namespace: there it is the innermost */
 		.set_tid = set_tid,
 		.n_set_tid = set_tid ? 1 : 0,
+		.clone_flags = set_tid && g->container ? CLONE_NEWPID : 0,
 		.exit_signal = g->plan->root_exit_signal,
 		.doorbell = r->fd_base + REBUILD_FD_DOORBELL,
 	};
-	int rc;
 
 	if (puppet_area_size(how.slots, how.slot_size) > r->stub_size)
 		return err_msg(g->ctx, -ENOSPC, "no room for the stubs' area");
-	rc = puppet_make_first(g->ctx, &how, ret_puppet);
-	return rc < 0 ? rc : grown_add_task(g, *ret_puppet);
+	return puppet_make_first(g->ctx, &how, ret_puppet);
 }
 
 /* A first stub whose number is none that the tree needs. */
@@ -181,6 +201,8 @@ static int make_leader(struct grown *g, struct puppet **ret_leader)
 
 	for (int i = 0; i < TRIES; i++) {
 		r = make_first(g, NULL, ret_leader);
+		if (r == 0)
+			r = grown_add_task(g, *ret_leader);
 		if (r < 0 || !grown_needs(g, (*ret_leader)->tid))
 			return r;
 		r = puppet_die(g->ctx, *ret_leader, 0);
@@ -197,7 +219,7 @@ static int make_leader(struct grown *g, struct puppet **ret_leader)
 static int make_in_session(struct grown *g, const pid_t *set_tid, struct puppet **ret_puppet)
 {
 	const struct puppet_clone how = {
-		.flags = CLONE_PARENT,
+		.flags = CLONE_PARENT | (g->container ? CLONE_NEWPID : 0),
 		.set_tid = set_tid,
 		.n_set_tid = 1,
 	};
@@ -212,12 +234,6 @@ static int make_in_session(struct grown *g, const pid_t *set_tid, struct puppet 
 	if (sid < 0)
 		return (int)sid;
 	r = puppet_clone(g->ctx, leader, &how, ret_puppet);
-	if (*ret_puppet) {
-		int rc = grown_add_task(g, *ret_puppet);
-
-		if (rc < 0)
-			return rc;
-	}
 	/* Our child: with the tracer's wait it is reaped. */
 	return r < 0 ? r : puppet_die(g->ctx, leader, 0);
 }
@@ -247,11 +263,13 @@ static int make_root(struct grown *g)
 		r = make_in_session(g, &number, &puppet);
 	else
 		r = make_first(g, &number, &puppet);
+	if (puppet) {
+		int rc = grow_born(g, 0, puppet);
+
+		r = r < 0 ? r : rc;
+	}
 	if (r < 0)
 		return err_while(g->ctx, r, "making the first process, %d", number);
-	root->puppet = puppet;
-	root->number = number;
-	root->rebuild->puppet = puppet;
 	r = give_descriptors(g, puppet);
 	return r < 0 ? err_while(g->ctx, r, "handing files to the first process, %d", number) : 0;
 }
@@ -359,9 +377,10 @@ static void kill_all(struct grown *g)
 
 	(void)prctl(PR_GET_CHILD_SUBREAPER, &was);
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
-	/* Youngest first: threads before their leaders. */
-	for (size_t i = g->n_tasks; i-- > 0;)
-		puppet_kill(g->tasks[i]);
+	for (size_t i = 0; i < g->n_tasks; i++)
+		if (g->tasks[i]->state != PUPPET_GONE)
+			(void)syscall(SYS_tgkill, g->tasks[i]->tgid, g->tasks[i]->tid, SIGKILL);
+	(void)puppet_await_deaths(g->tasks, g->n_tasks, g->tasks, g->n_tasks);
 	for (size_t i = 0; i < g->n_tasks; i++)
 		if (g->tasks[i]->tid == g->tasks[i]->tgid)
 			(void)waitpid(g->tasks[i]->tid, NULL, __WALL | WNOHANG);
@@ -376,6 +395,8 @@ void grown_free(struct grown *g)
 		kill_all(g);
 	for (size_t i = 0; i < g->n_tasks; i++)
 		puppet_free(g->tasks[i]);
+	for (size_t i = 0; i < g->n_pid_ns; i++)
+		close_guard(&g->pid_ns[i]);
 	arena_deinit(&g->arena);
 	free(g);
 }

@@ -57,6 +57,7 @@ struct rebuild_process {
 	const Coppice__FdTable *fd_table; /* NULL for zombies */
 	const Coppice__Fs *fs;		  /* NULL for zombies */
 	struct puppet *puppet;		  /* of the leader (threads[0]) */
+	pid_t pid; /* in the coordinator's PID namespace, zombies too; set by grow at its birth */
 	struct rebuild_thread *threads;
 	size_t n_threads;
 	/* True for the first process in id order that has the table: shared tables are furnished

@@ -20,6 +20,7 @@
 #include "kernel/proc.h"
 #include "puppet/attach.h"
 #include "puppet/borrow.h"
+#include "puppet/deaths.h"
 #include "puppet/freezer.h"
 #include "puppet/trace.h"
 #include "puppet/transport.h"
@@ -526,39 +527,47 @@ void puppet_tree_enter(struct context *ctx, struct puppet_tree *tree)
 		err_clear(ctx);
 }
 
-static void await_death(struct puppet *p)
+static struct puppet **all_tasks(const struct puppet_tree *tree, size_t *ret_n)
 {
-	struct context quiet = {};
-	struct trace_stop stop;
+	struct puppet **tasks;
+	size_t n = 0;
 
-	while (p->state != PUPPET_GONE && trace_wait(&quiet, p, &stop) == 0)
-		(void)trace_go(&quiet, p, PTRACE_CONT, 0); /* it dies on the way */
-}
-
-/* The leader last: it is reported only when the others have been waited for. */
-static void await_end(struct puppet_process *process)
-{
-	for (size_t k = process->n_tasks; k-- > 0;)
-		await_death(process->tasks[k]);
+	for (size_t i = 0; i < tree->n_processes; i++)
+		n += tree->processes[i].n_tasks;
+	tasks = calloc(n + 1, sizeof(struct puppet *));
+	*ret_n = 0;
+	for (size_t i = 0; tasks && i < tree->n_processes; i++)
+		for (size_t k = 0; k < tree->processes[i].n_tasks; k++)
+			tasks[(*ret_n)++] = tree->processes[i].tasks[k];
+	return tasks;
 }
 
 /*
  * Children before their parents: a child that outlives its parent is somebody else's to reap.
- * Siblings die at the same time.
+ * Siblings die at the same time. Without memory for a list nobody is waited for.
  */
-static void kill_tree(struct puppet_tree *tree)
+static void kill_tree(struct context *ctx, struct puppet_tree *tree)
 {
 	struct puppet_process *processes = tree->processes;
+	size_t n_all, done;
+	_cleanup_free_ struct puppet **all = all_tasks(tree, &n_all);
 
+	done = n_all;
 	for (size_t end = tree->n_processes; end > 0;) {
 		pid_t parent = processes[end - 1].parent;
-		size_t first = end;
+		size_t n = 0;
 
-		for (; first > 0 && processes[first - 1].parent == parent; first--)
-			if (processes[first - 1].n_tasks > 0)
-				(void)kill(processes[first - 1].pid, SIGKILL); /* ESRCH: is dead */
-		while (end > first)
-			await_end(&processes[--end]);
+		for (; end > 0 && processes[end - 1].parent == parent; end--) {
+			if (processes[end - 1].n_tasks > 0)
+				(void)kill(processes[end - 1].pid, SIGKILL); /* ESRCH: is dead */
+			n += processes[end - 1].n_tasks;
+		}
+		if (all && !puppet_await_deaths(&all[done - n], n, all, n_all))
+			log_warn(ctx,
+				 "a child of process %d does not end: somebody outside has "
+				 "not reaped a member of its PID namespace",
+				 parent);
+		done -= n;
 	}
 }
 
@@ -627,7 +636,7 @@ int puppet_tree_release(struct context *ctx, struct puppet_tree *tree, enum pupp
 	for (size_t i = fate == FATE_KILL ? 0 : tree->n_processes; i-- > 0;)
 		let_process_go(&tree->processes[i], fate);
 	if (fate == FATE_KILL)
-		kill_tree(tree);
+		kill_tree(ctx, tree);
 	/* What is dead was thawed to die; the cgroup itself is as it was. */
 	freezer_freeze_again(ctx, &tree->thawed, &tree->n_thawed);
 	tree_deinit(tree);

@@ -150,8 +150,9 @@ static int disarm_thread(struct collect *c, struct collect_thread *th, struct ca
 
 static void add_wait(struct call_table *t, const struct collect_process *zombie)
 {
-	uint32_t call = call_add(t, "wait4()", SYS_wait4,
-				 CALL_IMM(zombie->msg->pid[zombie->msg->n_pid - 1]), CALL_IMM(0),
+	/* on the level of its parent, who waits */
+	int32_t number = zombie->msg->pid[zombie->parent->msg->n_pid - 1];
+	uint32_t call = call_add(t, "wait4()", SYS_wait4, CALL_IMM(number), CALL_IMM(0),
 				 CALL_IMM(WNOHANG | __WALL));
 
 	call_expect_any(t, call); /* one whose parent ignores SIGCHLD is gone already */

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Births: the clone steps of a plan.
+ *
+ * Clones by one process that stand together go into one table. Scaffolds are cloned one by one:
+ * their number is only a proposal, and another is tried if somebody outside the tree has it. That
+ * can be the case in the coordinator's own PID namespace alone; all below are ours.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/ioprio.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "checkpoint/grow-steps.h"
+#include "task/memory.h"
+#include "tree/tree.h"
+#include "util/macro.h"
+
+enum { CLONE_BATCH = 128, SCAFFOLD_TRIES = 1000 };
+
+static struct grown_process *process_of(struct grown *g, uint32_t index)
+{
+	return &g->processes[index];
+}
+
+static struct puppet_clone clone_of(const struct plan_step *step, const pid_t *set_tid, size_t n)
+{
+	return (struct puppet_clone){
+		.flags = step->flags,
+		/* A sibling gets its forker's; the kernel wants 0 then. */
+		.exit_signal = step->flags & CLONE_PARENT ? 0 : step->exit_signal,
+		.set_tid = set_tid,
+		.n_set_tid = n,
+	};
+}
+
+/* The image and the plan have the outermost number first, clone3 wants the innermost. */
+static void reverse_numbers(const struct grown_process *p, pid_t *ret_set_tid)
+{
+	for (unsigned int i = 0; i < p->plan->n_pid; i++)
+		ret_set_tid[i] = p->plan->pid[p->plan->n_pid - 1 - i];
+}
+
+/* ---- what was born ------------------------------------------------------------------------- */
+
+static bool is_init(const struct grown_process *p)
+{
+	return p->plan->pid[p->plan->n_pid - 1] == 1;
+}
+
+/* Whoever is to enter the namespace does it by this descriptor. */
+static int keep_pid_ns(struct grown *g, const struct grown_process *init)
+{
+	char path[64];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/pid", init->here);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(g->ctx, -errno, "open(%s)", path);
+	g->pid_ns[init->plan->pid_ns] = fd;
+	return 0;
+}
+
+int grow_born(struct grown *g, uint32_t process, struct puppet *puppet)
+{
+	struct grown_process *p = process_of(g, process);
+	int r = grown_add_task(g, puppet);
+
+	if (r < 0)
+		return r;
+	p->puppet = puppet;
+	p->here = puppet->tid;
+	p->number = g->container ? p->plan->pid[0] : p->here;
+	if (p->rebuild) {
+		p->rebuild->puppet = puppet;
+		p->rebuild->pid = p->here;
+		p->rebuild->inherits = p->inherits;
+	}
+	return is_init(p) ? keep_pid_ns(g, p) : 0;
+}
+
+/* Takes over what was made, however the table ended. */
+static int all_born(struct grown *g, const struct plan_step *steps, struct puppet **children,
+		    size_t n, int r)
+{
+	struct grown_process *forker = process_of(g, steps[0].process);
+	struct rebuild_process *parent = forker->rebuild;
+
+	for (size_t i = 0; i < n; i++) {
+		int rc;
+
+		if (!children[i])
+			continue;
+		process_of(g, steps[i].child)->inherits =
+			parent && parent->filled ? parent : forker->inherits;
+		rc = grow_born(g, steps[i].child, children[i]);
+		if (rc < 0 && r == 0)
+			r = rc;
+	}
+	return r;
+}
+
+/* ---- the clones ---------------------------------------------------------------------------- */
+
+static int clone_batch(struct grown *g, const struct plan_step *steps, size_t n)
+{
+	struct puppet *children[CLONE_BATCH];
+	struct puppet_clone how[CLONE_BATCH];
+	pid_t(*set_tid)[TREE_LEVELS] = arena_alloc(&g->arena, n * sizeof(*set_tid));
+	int r;
+
+	if (!set_tid)
+		return err_oom(g->ctx);
+	for (size_t i = 0; i < n; i++) {
+		const struct grown_process *child = process_of(g, steps[i].child);
+
+		reverse_numbers(child, set_tid[i]);
+		how[i] = clone_of(&steps[i], set_tid[i], child->plan->n_pid);
+	}
+	r = puppet_clone_many(g->ctx, process_of(g, steps[0].process)->puppet, how, n, children);
+	return all_born(g, steps, children, n, r);
+}
+
+static int clone_scaffold(struct grown *g, const struct plan_step *step)
+{
+	const struct grown_process *p = process_of(g, step->child);
+	unsigned int n = p->plan->n_pid;
+	pid_t set_tid[TREE_LEVELS];
+	struct puppet_clone how = clone_of(step, set_tid, n);
+	pid_t *outermost = &set_tid[n - 1];
+	struct puppet *child = NULL;
+	int r = -EEXIST;
+
+	reverse_numbers(p, set_tid);
+	for (int i = 0; r == -EEXIST && i < (g->container ? 1 : SCAFFOLD_TRIES); i++, ++*outermost)
+		if (i == 0 || !grown_needs(g, *outermost))
+			r = puppet_clone_many(g->ctx, process_of(g, step->process)->puppet, &how, 1,
+					      &child);
+	return all_born(g, step, &child, 1, r);
+}
+
+static bool is_scaffold(const struct grown_process *p)
+{
+	return p->plan->role == PLAN_ROLE_SCAFFOLD;
+}
+
+static bool stands_with(struct grown *g, const struct plan_step *first,
+			const struct plan_step *step)
+{
+	const struct grown_process *child, *before;
+
+	if (step->op != PLAN_CLONE || step->process != first->process)
+		return false;
+	child = process_of(g, step->child);
+	before = process_of(g, first->child);
+	return !is_scaffold(child) && child->plan->pid_ns == before->plan->pid_ns &&
+	       (!child->fill_first || child->fill_first->filled);
+}
+
+/*
+ * CLONE_IO shares what the forker has, and a stub has no I/O context until it sets a priority; which
+ * one it is to have is set at the end.
+ */
+static int make_io_context(struct grown *g, const struct plan_step *steps, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (steps[i].flags & CLONE_IO) {
+			int64_t r =
+				puppet_call(g->ctx, process_of(g, steps[i].process)->puppet,
+					    "ioprio_set", SYS_ioprio_set,
+					    (const struct call_arg[6]){CALL_IMM(IOPRIO_WHO_PROCESS),
+								       CALL_IMM(0), CALL_IMM(0)});
+
+			return r < 0 ? (int)r : 0;
+		}
+	return 0;
+}
+
+static int clone_here(struct grown *g, const struct plan_step *step, size_t n)
+{
+	int r = make_io_context(g, step, n);
+
+	if (r < 0)
+		return r;
+	return is_scaffold(process_of(g, step->child)) ? clone_scaffold(g, step)
+						       : clone_batch(g, step, n);
+}
+
+/* Children of a namespace below the forker's own, without CLONE_NEWPID: it enters that first. */
+static int clone_into(struct grown *g, const struct plan_step *step, size_t n)
+{
+	struct puppet *forker = process_of(g, step->process)->puppet;
+	const struct plan_process *child = process_of(g, step->child)->plan;
+	int ns = g->pid_ns[child->pid_ns], r;
+
+	if (ns < 0)
+		return err_msg(g->ctx, -EPROTO, "its PID namespace does not exist yet");
+	r = puppet_enter_pid_ns(g->ctx, forker, ns, child->n_pid - 1 + g->container);
+	if (r == 0)
+		r = clone_here(g, step, n);
+	return r < 0 ? r : puppet_leave_pid_ns(g->ctx, forker);
+}
+
+int grow_clones(struct grown *g, const struct plan_step *step, size_t left, size_t *ret_done)
+{
+	struct grown_process *child = process_of(g, step->child);
+	const struct grown_process *forker;
+	size_t n = 1;
+	int r = 0;
+
+	if (step->process == PLAN_NONE)
+		return err_msg(g->ctx, -EOPNOTSUPP, "clones from outside are not supported yet");
+	forker = process_of(g, step->process);
+	if (child->fill_first && !child->fill_first->filled)
+		r = memory_fill_one(g->rebuild, child->fill_first);
+	if (r < 0)
+		return r;
+	if (!is_scaffold(child))
+		while (n < MIN(left, (size_t)CLONE_BATCH) && stands_with(g, step, &step[n]))
+			n++;
+	*ret_done = n;
+	if (is_init(child) || child->plan->pid_ns == forker->plan->pid_ns)
+		return clone_here(g, step, n);
+	return clone_into(g, step, n);
+}
