@@ -125,14 +125,12 @@ static void measure_depths(struct candidate *sorted, size_t n, pid_t root)
 					   : find_pid(sorted, n, sorted[i].stat.ppid);
 	for (size_t i = 0; i < n; i++) {
 		unsigned int depth = 0;
+		size_t top = i;
 
-		for (size_t up = sorted[i].parent; up != SIZE_MAX && depth < n;
-		     up = sorted[up].parent)
+		for (; sorted[top].parent != SIZE_MAX && depth < n; top = sorted[top].parent)
 			depth++;
-		/* One that joined from outside comes after all generations of the root's own. */
-		if (sorted[i].parent == SIZE_MAX && sorted[i].process->pid != root)
-			depth = (unsigned int)n;
-		sorted[i].depth = depth;
+		/* Those that joined from outside come after all generations of the root's own. */
+		sorted[i].depth = depth + (sorted[top].process->pid == root ? 0 : (unsigned int)n);
 	}
 }
 

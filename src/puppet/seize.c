@@ -95,7 +95,7 @@ struct seized *seizure_find(struct seizure *s, pid_t pid)
 	return place ? &s->processes[place - 1] : NULL;
 }
 
-static int add_process(struct seizure *s, pid_t pid, struct seized **ret)
+int seizure_add(struct seizure *s, pid_t pid, struct seized **ret)
 {
 	struct seized *process = seizure_find(s, pid);
 
@@ -153,7 +153,7 @@ static int scan_children(struct seizure *s, size_t index, int proc_fd, pid_t tid
 			       tid);
 	s->processes[index].has_children |= n > 0;
 	for (size_t i = 0; i < n; i++) {
-		r = add_process(s, children[i], NULL);
+		r = seizure_add(s, children[i], NULL);
 		if (r < 0)
 			return r;
 	}
@@ -236,7 +236,7 @@ int seizure_take_announced(struct seizure *s)
 			continue;
 		if (r < 0)
 			return err_sys(s->ctx, r, "/proc/%d/status", tid);
-		r = add_process(s, status.tgid, &process);
+		r = seizure_add(s, status.tgid, &process);
 		if (r < 0)
 			return r;
 		process->ppid = status.ppid;
@@ -292,6 +292,20 @@ static int scan_tree(struct seizure *s)
 		if (r == 0)
 			r = scan_all(s);
 	} while (r == 0 && (s->died || s->n_processes != before));
+	return r;
+}
+
+/* With all that came in from outside, until no more has while the others were being stopped. */
+static int scan_with_strangers(struct seizure *s)
+{
+	size_t n = 1;
+	int r = 0;
+
+	while (r == 0 && n > 0) {
+		r = scan_tree(s);
+		if (r == 0)
+			r = seizure_add_strangers(s, &n);
+	}
 	return r;
 }
 
@@ -399,6 +413,7 @@ static int tree_add(struct seizure *s, struct seized *process, struct puppet_tre
 		to->tasks[i]->area = to->area;
 	process->tasks = NULL;
 	process->n_tasks = 0;
+	process->placed = true;
 	tree->n_processes++;
 	return 0;
 }
@@ -428,7 +443,28 @@ static size_t first_child(const struct seizure *s, pid_t pid)
 	return low;
 }
 
-/* Moves what is reachable from the root into the tree, level by level, siblings by PID. */
+static bool is_there(const struct seized *process)
+{
+	return process->n_tasks > 0 || process->zombie;
+}
+
+/* Moves into the tree what descends from what is there from index @from on, level by level,
+ * siblings by PID. */
+static int add_descendants(struct seizure *s, struct puppet_tree *tree, size_t from)
+{
+	int r = 0;
+
+	for (size_t i = from; i < tree->n_processes && r == 0; i++) {
+		pid_t pid = tree->processes[i].pid;
+
+		for (size_t k = first_child(s, pid);
+		     k < s->n_processes && s->processes[k].ppid == pid && r == 0; k++)
+			if (is_there(&s->processes[k]) && !s->processes[k].placed)
+				r = tree_add(s, &s->processes[k], tree);
+	}
+	return r;
+}
+
 static int build_tree(struct seizure *s, pid_t root, struct puppet_tree *tree)
 {
 	int r = 0;
@@ -442,13 +478,17 @@ static int build_tree(struct seizure *s, pid_t root, struct puppet_tree *tree)
 	for (size_t i = 0; i < s->n_processes && tree->n_processes == 0 && r == 0; i++)
 		if (s->processes[i].pid == root)
 			r = tree_add(s, &s->processes[i], tree);
-	for (size_t i = 0; i < tree->n_processes && r == 0; i++) {
-		pid_t pid = tree->processes[i].pid;
+	if (r == 0)
+		r = add_descendants(s, tree, 0);
+	for (size_t i = 0; i < s->n_processes && r == 0; i++) {
+		size_t before = tree->n_processes;
+		struct seized *process = &s->processes[i];
 
-		for (size_t k = first_child(s, pid);
-		     k < s->n_processes && s->processes[k].ppid == pid && r == 0; k++)
-			if (s->processes[k].n_tasks > 0 || s->processes[k].zombie)
-				r = tree_add(s, &s->processes[k], tree);
+		if (!process->stranger || process->placed || !is_there(process))
+			continue;
+		r = tree_add(s, process, tree);
+		if (r == 0)
+			r = add_descendants(s, tree, before);
 	}
 	return r;
 }
@@ -482,9 +522,9 @@ int puppet_tree_seize(struct context *ctx, pid_t root, struct puppet_tree *ret_t
 	int r;
 
 	arena_init(&s.scratch, ctx);
-	r = add_process(&s, root, NULL);
+	r = seizure_add(&s, root, NULL);
 	if (r == 0)
-		r = scan_tree(&s);
+		r = scan_with_strangers(&s);
 	if (r == 0)
 		r = freezer_thaw(&s);
 	process = r == 0 ? seizure_find(&s, root) : NULL;
