@@ -9,6 +9,7 @@
 #include "file/fdtable.h"
 #include "kernel/proc.h"
 #include "kind/task.h"
+#include "ns/ns.h"
 #include "task/share.h"
 #include "task/witness.h"
 #include "tree/tree.h"
@@ -462,6 +463,9 @@ int collect_tree(struct collect *c, const struct puppet_tree *tree)
 	if (r < 0)
 		return r;
 	r = collect_states(c);
+	if (r < 0)
+		return r;
+	r = ns_collect_late(c);
 	if (r < 0)
 		return r;
 	r = collect_files(c);

@@ -27,10 +27,17 @@ static struct grown_process *process_of(struct grown *g, uint32_t index)
 	return &g->processes[index];
 }
 
+/* From outside: the leader of a session there. */
+static struct puppet *forker_of(struct grown *g, const struct plan_step *step)
+{
+	return step->process == PLAN_NONE ? g->leaders[step->outside]
+					  : process_of(g, step->process)->puppet;
+}
+
 static struct puppet_clone clone_of(const struct plan_step *step, const pid_t *set_tid, size_t n)
 {
 	return (struct puppet_clone){
-		.flags = step->flags,
+		.flags = step->flags | (step->new_pid_ns ? CLONE_NEWPID : 0),
 		/* A sibling gets its forker's; the kernel wants 0 then. */
 		.exit_signal = step->flags & CLONE_PARENT ? 0 : step->exit_signal,
 		.set_tid = set_tid,
@@ -59,6 +66,8 @@ static int keep_pid_ns(struct grown *g, const struct grown_process *init)
 	int fd;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/ns/pid", init->here);
+	if (g->pid_ns[init->plan->pid_ns] >= 0)
+		return 0; /* it was entered to be born */
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(g->ctx, -errno, "open(%s)", path);
@@ -84,20 +93,29 @@ int grow_born(struct grown *g, uint32_t process, struct puppet *puppet)
 	return is_init(p) ? keep_pid_ns(g, p) : 0;
 }
 
+/* Whose filled memory the children of @forker have. */
+static const struct rebuild_process *inheritance(struct grown *g, uint32_t forker)
+{
+	const struct grown_process *p;
+
+	if (forker == PLAN_NONE)
+		return NULL;
+	p = process_of(g, forker);
+	return p->rebuild && p->rebuild->filled ? p->rebuild : p->inherits;
+}
+
 /* Takes over what was made, however the table ended. */
 static int all_born(struct grown *g, const struct plan_step *steps, struct puppet **children,
 		    size_t n, int r)
 {
-	struct grown_process *forker = process_of(g, steps[0].process);
-	struct rebuild_process *parent = forker->rebuild;
+	const struct rebuild_process *inherited = inheritance(g, steps[0].process);
 
 	for (size_t i = 0; i < n; i++) {
 		int rc;
 
 		if (!children[i])
 			continue;
-		process_of(g, steps[i].child)->inherits =
-			parent && parent->filled ? parent : forker->inherits;
+		process_of(g, steps[i].child)->inherits = inherited;
 		rc = grow_born(g, steps[i].child, children[i]);
 		if (rc < 0 && r == 0)
 			r = rc;
@@ -122,7 +140,7 @@ static int clone_batch(struct grown *g, const struct plan_step *steps, size_t n)
 		reverse_numbers(child, set_tid[i]);
 		how[i] = clone_of(&steps[i], set_tid[i], child->plan->n_pid);
 	}
-	r = puppet_clone_many(g->ctx, process_of(g, steps[0].process)->puppet, how, n, children);
+	r = puppet_clone_many(g->ctx, forker_of(g, &steps[0]), how, n, children);
 	return all_born(g, steps, children, n, r);
 }
 
@@ -139,8 +157,7 @@ static int clone_scaffold(struct grown *g, const struct plan_step *step)
 	reverse_numbers(p, set_tid);
 	for (int i = 0; r == -EEXIST && i < (g->container ? 1 : SCAFFOLD_TRIES); i++, ++*outermost)
 		if (i == 0 || !grown_needs(g, *outermost))
-			r = puppet_clone_many(g->ctx, process_of(g, step->process)->puppet, &how, 1,
-					      &child);
+			r = puppet_clone_many(g->ctx, forker_of(g, step), &how, 1, &child);
 	return all_born(g, step, &child, 1, r);
 }
 
@@ -154,7 +171,8 @@ static bool stands_with(struct grown *g, const struct plan_step *first,
 {
 	const struct grown_process *child, *before;
 
-	if (step->op != PLAN_CLONE || step->process != first->process)
+	if (step->op != PLAN_CLONE || step->process != first->process ||
+	    step->outside != first->outside || step->new_pid_ns != first->new_pid_ns)
 		return false;
 	child = process_of(g, step->child);
 	before = process_of(g, first->child);
@@ -191,31 +209,40 @@ static int clone_here(struct grown *g, const struct plan_step *step, size_t n)
 						       : clone_batch(g, step, n);
 }
 
-/* Children of a namespace below the forker's own, without CLONE_NEWPID: it enters that first. */
-static int clone_into(struct grown *g, const struct plan_step *step, size_t n)
+/* Into a namespace below the forker's own: it enters that first, and goes back. */
+static int clone_into(struct grown *g, const struct plan_step *step, size_t n, uint32_t ns)
 {
-	struct puppet *forker = process_of(g, step->process)->puppet;
-	const struct plan_process *child = process_of(g, step->child)->plan;
-	int ns = g->pid_ns[child->pid_ns], r;
+	uint32_t before = process_of(g, step->process)->children_ns;
+	int r = grow_enter(g, step->process, ns);
 
-	if (ns < 0)
-		return err_msg(g->ctx, -EPROTO, "its PID namespace does not exist yet");
-	r = puppet_enter_pid_ns(g->ctx, forker, ns, child->n_pid - 1 + g->container);
 	if (r == 0)
 		r = clone_here(g, step, n);
-	return r < 0 ? r : puppet_leave_pid_ns(g->ctx, forker);
+	return r < 0 ? r : grow_enter(g, step->process, before);
+}
+
+static int clone_from_outside(struct grown *g, const struct plan_step *step, size_t n, uint32_t ns)
+{
+	struct puppet *leader = forker_of(g, step);
+	uint32_t depth = process_of(g, step->child)->plan->n_pid - 1 + g->container;
+	int r;
+
+	if (depth == 0)
+		return clone_here(g, step, n);
+	if (g->pid_ns[ns] < 0)
+		return err_msg(g->ctx, -EPROTO, "PID namespace %u does not exist", ns + 1);
+	r = puppet_enter_pid_ns(g->ctx, leader, g->pid_ns[ns], depth);
+	if (r == 0)
+		r = clone_here(g, step, n);
+	return r < 0 ? r : puppet_leave_pid_ns(g->ctx, leader);
 }
 
 int grow_clones(struct grown *g, const struct plan_step *step, size_t left, size_t *ret_done)
 {
 	struct grown_process *child = process_of(g, step->child);
-	const struct grown_process *forker;
+	uint32_t ns = child->plan->pid_ns;
 	size_t n = 1;
 	int r = 0;
 
-	if (step->process == PLAN_NONE)
-		return err_msg(g->ctx, -EOPNOTSUPP, "clones from outside are not supported yet");
-	forker = process_of(g, step->process);
 	if (child->fill_first && !child->fill_first->filled)
 		r = memory_fill_one(g->rebuild, child->fill_first);
 	if (r < 0)
@@ -224,7 +251,9 @@ int grow_clones(struct grown *g, const struct plan_step *step, size_t left, size
 		while (n < MIN(left, (size_t)CLONE_BATCH) && stands_with(g, step, &step[n]))
 			n++;
 	*ret_done = n;
-	if (is_init(child) || child->plan->pid_ns == forker->plan->pid_ns)
+	if (step->process == PLAN_NONE)
+		return clone_from_outside(g, step, n, ns);
+	if (step->new_pid_ns || process_of(g, step->process)->children_ns == ns)
 		return clone_here(g, step, n);
-	return clone_into(g, step, n);
+	return clone_into(g, step, n, ns);
 }

@@ -86,7 +86,7 @@ static int end_leader(struct grown *g, struct rebuild_process *p)
 	pid_t pid = p->pid;
 	int r;
 
-	r = grow_remains(g, p->puppet, p->msg);
+	r = grow_remains(g, p, p->puppet);
 	if (r == 0)
 		r = puppet_exit_task(g->ctx, p->puppet, WEXITSTATUS(p->msg->exit_status));
 	if (r < 0)

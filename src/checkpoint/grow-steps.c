@@ -47,48 +47,61 @@ static int do_setsid(struct grown *g, const struct plan_step *step)
 	return CALL(g, step->process, "setsid", SYS_setsid, CALL_IMM(0));
 }
 
+/* Groups outside are seen in the coordinator's namespace alone, those who act from there see it. */
 static int do_setpgid(struct grown *g, const struct plan_step *step)
 {
-	const struct grown_process *caller = process_of(g, step->process);
-	pid_t target = number_for(caller, process_of(g, step->target));
-	pid_t group = number_for(caller, process_of(g, step->group));
+	const struct grown_process *caller =
+		step->process == PLAN_NONE ? NULL : process_of(g, step->process);
+	const struct grown_process *target = process_of(g, step->target);
+	pid_t who = caller ? number_for(caller, target) : target->here;
+	pid_t group = step->group == PLAN_NONE ? g->leaders[step->outside]->tid
+		      : caller		       ? number_for(caller, process_of(g, step->group))
+					       : process_of(g, step->group)->here;
 	char what[64];
+	int64_t r;
 
-	(void)snprintf(what, sizeof(what), "setpgid(%d, %d)", target, group);
-	return CALL(g, step->process, what, SYS_setpgid, CALL_IMM(target), CALL_IMM(group));
+	(void)snprintf(what, sizeof(what), "setpgid(%d, %d)", who, group);
+	r = puppet_call(g->ctx, caller ? caller->puppet : g->leaders[step->outside], what,
+			SYS_setpgid, (const struct call_arg[6]){CALL_IMM(who), CALL_IMM(group)});
+	return r < 0 ? (int)r : 0;
 }
 
 static int do_subreaper(struct grown *g, const struct plan_step *step)
 {
+	if (step->process == PLAN_NONE)
+		return prctl(PR_SET_CHILD_SUBREAPER, step->on) < 0
+			       ? err_sys(g->ctx, -errno, "prctl(PR_SET_CHILD_SUBREAPER)")
+			       : 0;
 	return CALL(g, step->process, "prctl(PR_SET_CHILD_SUBREAPER)", SYS_prctl,
 		    CALL_IMM(PR_SET_CHILD_SUBREAPER), CALL_IMM(step->on));
 }
 
-int grow_remains(struct grown *g, struct puppet *puppet, const Coppice__Process *msg)
+int grow_remains(struct grown *g, const struct rebuild_process *p, struct puppet *puppet)
 {
+	const Coppice__Process *msg = p->msg;
 	const struct stub_origin *origin;
 	struct call_table t;
-	int r;
+	int r = stub_origin(g->rebuild, &origin);
 
+	if (r < 0)
+		return r;
 	call_table_init(&t, &g->arena);
 	call_add(&t, "prctl(PR_SET_NAME)", SYS_prctl, CALL_IMM(PR_SET_NAME),
 		 CALL_DATA(call_string(&t, msg->comm)));
 	if (msg->creds) {
 		Coppice__Creds creds = *msg->creds;
 
-		r = stub_origin(g->rebuild, &origin);
-		if (r < 0)
-			return r;
-		creds.securebits = origin->creds.securebits; /* of a dead task nobody sees them */
-		creds_add(&t, &origin->creds, &creds);
+		/* of a dead task nobody sees them */
+		creds.securebits = msg->user_ns ? 0 : origin->creds.securebits;
+		r = creds_enter(g->rebuild, p, puppet, &creds, &t);
 	}
-	return puppet_run(g->ctx, puppet, &t);
+	return r < 0 ? r : puppet_run(g->ctx, puppet, &t);
 }
 
 static int do_exit(struct grown *g, const struct plan_step *step)
 {
 	struct grown_process *p = process_of(g, step->process);
-	int r = p->rebuild ? grow_remains(g, p->puppet, p->rebuild->msg) : 0;
+	int r = p->rebuild ? grow_remains(g, p->rebuild, p->puppet) : 0;
 
 	if (r == 0)
 		r = puppet_die(g->ctx, p->puppet, step->status);
@@ -155,6 +168,14 @@ static int do_step(struct grown *g, const struct plan_step *step, size_t left, s
 		return grow_tty_drop(g, step);
 	case PLAN_TTY_FOREGROUND:
 		return grow_tty_foreground(g, step);
+	case PLAN_USER_NEW:
+		return 0; /* before the first step: grow_user_namespaces() */
+	case PLAN_USER_JOIN:
+		return grow_user_join(g, step);
+	case PLAN_NS_NEW:
+		return grow_ns_new(g, step);
+	case PLAN_NS_ENTER:
+		return grow_ns_enter(g, step);
 	}
 	return err_msg(g->ctx, -EINVAL, "unknown step %d", step->op);
 }
@@ -172,6 +193,10 @@ static int step_failed(struct grown *g, int r, const struct plan_step *step, siz
 		[PLAN_TTY_OPEN] = "opens its terminal",
 		[PLAN_TTY_DROP] = "gives up its terminal",
 		[PLAN_TTY_FOREGROUND] = "sets the foreground group",
+		[PLAN_USER_NEW] = "makes a user namespace",
+		[PLAN_USER_JOIN] = "joins a user namespace",
+		[PLAN_NS_NEW] = "makes a PID namespace",
+		[PLAN_NS_ENTER] = "enters a PID namespace for its children",
 	};
 	uint32_t object = step->op == PLAN_CLONE || step->op == PLAN_WAIT ? step->child
 			  : step->op == PLAN_SETPGID			  ? step->target

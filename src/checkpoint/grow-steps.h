@@ -13,7 +13,8 @@ struct grown_process {
 	struct puppet *puppet;		 /* NULL: not made yet, or dead; owned by grown.tasks */
 	pid_t number; /* on the tree's outermost level; a scaffold's may differ from the plan's */
 	pid_t here;   /* in the coordinator's PID namespace; 0: not made yet */
-	uint32_t forker; /* index, PLAN_NONE for the first */
+	uint32_t children_ns; /* index of the PID namespace that its next child is born into */
+	uint32_t forker;      /* index, PLAN_NONE for the first */
 	/* See rebuild_process.inherits; scaffolds hand it on. */
 	const struct rebuild_process *inherits;
 	/* Process whose memory must be in place before this one is born, or NULL. */
@@ -34,6 +35,8 @@ struct grown {
 	size_t n_numbers;
 	int *pid_ns; /* by index in the tree: a descriptor, or -EBADF; owned */
 	size_t n_pid_ns;
+	struct puppet **leaders; /* by index of plan.outside; none where nobody needs them */
+	size_t n_leaders;
 	bool let_go;
 };
 
@@ -44,7 +47,19 @@ bool grown_needs(const struct grown *g, pid_t number);
 int grown_add_task(struct grown *g, struct puppet *puppet);
 
 /* Gives a task that is about to die what its remains are to have: name, credentials. (grow-steps.c) */
-int grow_remains(struct grown *g, struct puppet *puppet, const Coppice__Process *msg);
+int grow_remains(struct grown *g, const struct rebuild_process *p, struct puppet *puppet);
+/* The user namespaces of the image. (grow-ns.c) */
+int grow_user_namespaces(struct grown *g);
+/* The namespace steps. (grow-ns.c) */
+int grow_user_join(struct grown *g, const struct plan_step *step);
+int grow_ns_new(struct grown *g, const struct plan_step *step);
+int grow_ns_enter(struct grown *g, const struct plan_step *step);
+/* The root, and before it the leaders of sessions and groups outside; their end. (grow-root.c) */
+int grow_root(struct grown *g);
+int grow_end_leaders(struct grown *g);
+/* Has the children of @process born into PID namespace @ns, an index in the tree, from now on.
+ * (grow-ns.c) */
+int grow_enter(struct grown *g, uint32_t process, uint32_t ns);
 /* The root and its namespace apart, a stub is born in step @step, or is in a row of such steps that
  * one table can do. *@ret_done: how many of the @left steps from there on were done. (grow-clone.c) */
 int grow_clones(struct grown *g, const struct plan_step *step, size_t left, size_t *ret_done);

@@ -114,8 +114,7 @@ static void mark_fill(struct grown *g, uint32_t index)
 
 static int init_pid_ns(struct grown *g)
 {
-	for (size_t i = 0; i < g->plan->n_processes; i++)
-		g->n_pid_ns = MAX(g->n_pid_ns, (size_t)g->plan->processes[i].pid_ns + 1);
+	g->n_pid_ns = MAX(g->rebuild->cp->n_pid_namespaces, (size_t)1);
 	g->pid_ns = arena_new_n(&g->arena, int, g->n_pid_ns);
 	if (!g->pid_ns)
 		return err_oom(g->ctx);
@@ -140,6 +139,7 @@ static int init_processes(struct grown *g)
 
 		g->processes[i].plan = p;
 		g->processes[i].forker = PLAN_NONE;
+		g->processes[i].children_ns = p->pid_ns;
 		if (p->id > 0)
 			g->processes[i].rebuild = &g->rebuild->processes[p->id - 1];
 	}
@@ -169,109 +169,6 @@ static int grown_new(struct rebuild *r, const struct plan *plan, struct grown **
 	}
 	*ret_grown = g;
 	return 0;
-}
-
-/* ---- the root ------------------------------------------------------------------------------ */
-
-static int make_first(struct grown *g, const pid_t *set_tid, struct puppet **ret_puppet)
-{
-	struct rebuild *r = g->rebuild;
-	const struct puppet_make how = {
-		.base = r->stub_base,
-		.slots = rebuild_slots(r),
-		.slot_size = STUB_SLOT_SIZE,
-		/* a number of the root's own namespace: there it is the innermost */
-		.set_tid = set_tid,
-		.n_set_tid = set_tid ? 1 : 0,
-		.clone_flags = set_tid && g->container ? CLONE_NEWPID : 0,
-		.exit_signal = g->plan->root_exit_signal,
-		.doorbell = r->fd_base + REBUILD_FD_DOORBELL,
-	};
-
-	if (puppet_area_size(how.slots, how.slot_size) > r->stub_size)
-		return err_msg(g->ctx, -ENOSPC, "no room for the stubs' area");
-	return puppet_make_first(g->ctx, &how, ret_puppet);
-}
-
-/* A first stub whose number is none that the tree needs. */
-static int make_leader(struct grown *g, struct puppet **ret_leader)
-{
-	enum { TRIES = 100 };
-	int r = 0;
-
-	for (int i = 0; i < TRIES; i++) {
-		r = make_first(g, NULL, ret_leader);
-		if (r == 0)
-			r = grown_add_task(g, *ret_leader);
-		if (r < 0 || !grown_needs(g, (*ret_leader)->tid))
-			return r;
-		r = puppet_die(g->ctx, *ret_leader, 0);
-		if (r < 0)
-			return r;
-	}
-	return err_msg(g->ctx, -EEXIST, "the kernel gives no number that the tree does not need");
-}
-
-/*
- * A session and a group outside that members of the tree keep: a leader of ours makes them, and the
- * root is born beside it, our child like itself.
- */
-static int make_in_session(struct grown *g, const pid_t *set_tid, struct puppet **ret_puppet)
-{
-	const struct puppet_clone how = {
-		.flags = CLONE_PARENT | (g->container ? CLONE_NEWPID : 0),
-		.set_tid = set_tid,
-		.n_set_tid = 1,
-	};
-	struct puppet *leader;
-	int64_t sid;
-	int r;
-
-	r = make_leader(g, &leader);
-	if (r < 0)
-		return r;
-	sid = puppet_call(g->ctx, leader, "setsid", SYS_setsid, (const struct call_arg[6]){});
-	if (sid < 0)
-		return (int)sid;
-	r = puppet_clone(g->ctx, leader, &how, ret_puppet);
-	/* Our child: with the tracer's wait it is reaped. */
-	return r < 0 ? r : puppet_die(g->ctx, leader, 0);
-}
-
-/* What all stubs need from the beginning; the first has no descriptor but its doorbell. */
-static int give_descriptors(struct grown *g, struct puppet *puppet)
-{
-	struct rebuild *r = g->rebuild;
-	const struct fd_place images = {
-		.fd = image_reader_dir(r->images),
-		.number = r->fd_base + REBUILD_FD_IMAGES,
-		.cloexec = true,
-	};
-	int rc = fds_place(g->ctx, &g->arena, puppet, &images, 1);
-
-	return rc < 0 ? rc : rebuild_inodes_send(r, puppet);
-}
-
-static int make_root(struct grown *g)
-{
-	struct grown_process *root = &g->processes[0];
-	pid_t number = root->plan->pid[0];
-	struct puppet *puppet = NULL;
-	int r;
-
-	if (g->plan->root_session == PLAN_ROOT_SESSION_NEW)
-		r = make_in_session(g, &number, &puppet);
-	else
-		r = make_first(g, &number, &puppet);
-	if (puppet) {
-		int rc = grow_born(g, 0, puppet);
-
-		r = r < 0 ? r : rc;
-	}
-	if (r < 0)
-		return err_while(g->ctx, r, "making the first process, %d", number);
-	r = give_descriptors(g, puppet);
-	return r < 0 ? err_while(g->ctx, r, "handing files to the first process, %d", number) : 0;
 }
 
 /* ---- on one CPU ---------------------------------------------------------------------------- */
@@ -330,9 +227,13 @@ int grow(struct rebuild *r, const struct plan *plan, struct grown **ret_grown)
 	if (rc < 0)
 		return rc;
 	pinned = pin(&before);
-	rc = make_root(g);
+	rc = grow_user_namespaces(g);
+	if (rc == 0)
+		rc = grow_root(g);
 	if (rc == 0)
 		rc = grow_steps(g);
+	if (rc == 0)
+		rc = grow_end_leaders(g);
 	if (rc == 0)
 		rc = check_complete(g);
 	if (rc == 0)

@@ -95,6 +95,12 @@ static int init_objects(struct rebuild *r)
 						      .map_fd_rw = -1,
 						      .fd = -EBADF,
 						      .fd_rw = -EBADF};
+	r->user_ns = arena_new_n(r->arena, int, cp->n_user_namespaces);
+	if (!r->user_ns)
+		return err_oom(r->ctx);
+	for (size_t i = 0; i < cp->n_user_namespaces; i++)
+		r->user_ns[i] = -EBADF;
+	r->n_user_ns = cp->n_user_namespaces;
 	r->n_files = cp->n_files;
 	r->n_inodes = cp->n_inodes;
 	return 0;
@@ -153,6 +159,8 @@ void rebuild_deinit(struct rebuild *r)
 {
 	rebuild_files_deinit(r);
 	rebuild_inodes_deinit(r);
+	for (size_t i = 0; i < r->n_user_ns; i++)
+		close_guard(&r->user_ns[i]);
 }
 
 /* ---- can it be restored here --------------------------------------------------------------- */

@@ -12,18 +12,14 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "kernel/sys.h"
 #include "puppet/puppet.h"
 #include "util/arena.h"
 #include "util/cleanup.h"
 #include "util/context.h"
-
-#ifndef PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE
-#define PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE _IO(0xFF, 6)
-#endif
 
 static int open_ns(struct context *ctx, const struct puppet *p, const char *name, int *ret_fd)
 {
@@ -94,9 +90,9 @@ int puppet_unshare_pid_ns(struct context *ctx, struct puppet *p, int *ret_ns)
 	if (r < 0)
 		return r;
 	p->birth_depth = p->pid_depth + 1;
-	fd = ioctl(pidfd, PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE, 0);
+	fd = sys_pidfd_pid_ns_for_children(pidfd);
 	if (fd < 0)
-		return err_sys(ctx, errno == ENOTTY ? -EOPNOTSUPP : -errno,
+		return err_sys(ctx, fd == -ENOTTY ? -EOPNOTSUPP : fd,
 			       "ioctl(PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE)");
 	*ret_ns = fd;
 	return 0;

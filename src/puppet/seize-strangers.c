@@ -10,14 +10,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/nsfs.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "kernel/proc.h"
+#include "kernel/sys.h"
 #include "puppet/seize.h"
 #include "util/cleanup.h"
 #include "util/context.h"
@@ -109,7 +108,7 @@ static bool is_below_inner(const struct strangers *st, const char *pid)
 
 		if (is_inner(st, &id))
 			return true;
-		parent = ioctl(fd, NS_GET_PARENT); /* EPERM: above our own */
+		parent = sys_ns_parent(fd); /* EPERM: above our own */
 		close_guard(&fd);
 		fd = parent;
 	}

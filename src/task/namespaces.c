@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Namespaces: every one of every thread has to be the coordinator's, which stubs inherit; also
- * those for children to come (setns() and unshare() of PID and time namespaces leave the caller
- * where it is). A namespace that one thread has unshared is named with that thread.
+ * Namespaces. PID and user namespaces are saved (src/ns). Of the others every one of every thread has
+ * to be the coordinator's, which stubs inherit; also the time namespace for children to come. A
+ * namespace that one thread has unshared is named with that thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,14 +11,15 @@
 #include <sys/stat.h>
 
 #include "kind/task.h"
+#include "ns/ns.h"
 #include "task/surroundings.h"
 
 const struct namespace_kind namespace_kinds[NAMESPACE_KINDS] = {
-	{"cgroup", "cgroup"}, {"ipc", "IPC"},
-	{"mnt", "mount"},     {"net", "network"},
-	{"pid", "PID"},	      {"pid_for_children", "PID (for its children)"},
-	{"time", "time"},     {"time_for_children", "time (for its children)"},
-	{"user", "user"},     {"uts", "UTS"},
+	{"cgroup", "cgroup", false}, {"ipc", "IPC", false},
+	{"mnt", "mount", false},     {"net", "network", false},
+	{"pid", "PID", true},	     {"pid_for_children", "PID (for its children)", true},
+	{"time", "time", false},     {"time_for_children", "time (for its children)", false},
+	{"user", "user", true},	     {"uts", "UTS", false},
 };
 
 /*
@@ -37,11 +38,6 @@ int namespaces_read(int proc_fd, const char *prefix, struct namespace_id ret[NAM
 		ret[i] = (struct namespace_id){st.st_dev, st.st_ino};
 	}
 	return 0;
-}
-
-static bool equal(const struct namespace_id *a, const struct namespace_id *b)
-{
-	return a->dev == b->dev && a->ino == b->ino;
 }
 
 static int refuse(struct collect *c, const struct collect_thread *th, const char *kind)
@@ -74,12 +70,13 @@ static int collect_thread(struct collect *c, struct collect_thread *th)
 	if (r < 0)
 		return err_sys(c->ctx, r, "reading /proc/%d/ns", th->tid);
 	for (size_t i = 0; i < NAMESPACE_KINDS && r >= 0; i++)
-		if (!equal(&ids[i], &s->namespaces[i]))
+		if (!namespace_kinds[i].saved && !ns_equal(&ids[i], &s->namespaces[i]))
 			r = refuse(c, th, namespace_kinds[i].name);
 	return r;
 }
 
 const struct task_aspect aspect_namespaces = {
 	.name = "namespaces",
+	.collect = ns_collect,
 	.collect_thread = collect_thread,
 };

@@ -18,6 +18,7 @@ enum { NAMESPACE_KINDS = 10, CPU_BYTES = 1024 };
 struct namespace_kind {
 	const char *link;
 	const char *name;
+	bool saved; /* it may be another than the coordinator's */
 };
 extern const struct namespace_kind namespace_kinds[NAMESPACE_KINDS];
 

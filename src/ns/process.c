@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The namespaces that a process lives in and has its children born into. All threads of a process
+ * are in one PID namespace and, as setns() and unshare() of user namespaces want a process of a
+ * single thread, in one user namespace. The PID namespace for children is each thread's own affair,
+ * but a thread cannot be cloned while its parent's differs: so none but the leader's may.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "kernel/sys.h"
+#include "ns/ns.h"
+#include "util/cleanup.h"
+
+struct collect_namespaces *ns_of(struct collect *c)
+{
+	if (!c->namespaces)
+		c->namespaces = arena_new(c->arena, struct collect_namespaces);
+	return c->namespaces;
+}
+
+bool ns_equal(const struct namespace_id *a, const struct namespace_id *b)
+{
+	return a->dev == b->dev && a->ino == b->ino;
+}
+
+int ns_identify(struct context *ctx, int fd, struct namespace_id *ret)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_sys(ctx, -errno, "fstat(namespace)");
+	*ret = (struct namespace_id){st.st_dev, st.st_ino};
+	return 0;
+}
+
+/* -ENOENT, without a chain: there is none. */
+static int open_link(struct collect *c, const struct collect_process *p, int proc_fd,
+		     const char *link, int *ret_fd)
+{
+	int fd = openat(proc_fd, link, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT)
+		return -ENOENT;
+	if (fd < 0)
+		return err_sys(c->ctx, -errno, "open(/proc/%d/%s)", p->pid, link);
+	*ret_fd = fd;
+	return 0;
+}
+
+/* A namespace for children that has no init yet. */
+static int open_unborn(struct collect *c, const struct collect_process *p, int *ret_fd)
+{
+	_cleanup_close_ int pidfd = sys_pidfd_open(p->pid, 0);
+	int fd;
+
+	if (pidfd < 0)
+		return err_sys(c->ctx, pidfd, "pidfd_open(%d)", p->pid);
+	fd = sys_pidfd_pid_ns_for_children(pidfd);
+	if (fd == -ENOTTY) {
+		int r = collect_refuse(c, "let it fork first, or use Linux 6.11 or newer",
+				       "%s: has made a PID namespace for its children that has no "
+				       "process yet, of which this kernel tells nothing",
+				       collect_name(c, p));
+
+		return r < 0 ? r : -ENOENT;
+	}
+	if (fd < 0)
+		return err_sys(c->ctx, fd, "ioctl(PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE)");
+	*ret_fd = fd;
+	return 0;
+}
+
+static int collect_for_children(struct collect *c, struct collect_process *p)
+{
+	_cleanup_close_ int fd = -EBADF;
+	uint32_t id = 0;
+	int r;
+
+	if (p->threads[0].tid != p->pid)
+		return 0; /* with the leader it died; of the other threads see refuse_thread() */
+	r = open_link(c, p, p->proc_fd, "ns/pid_for_children", &fd);
+	if (r == -ENOENT)
+		r = open_unborn(c, p, &fd);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = pid_ns_find(c, p, fd, &id);
+	p->msg->pid_ns_for_children = id == p->msg->pid_ns ? 0 : id;
+	return r;
+}
+
+static int refuse_thread(struct collect *c, struct collect_thread *th)
+{
+	char own[48], children[64];
+	struct stat a, b;
+
+	(void)snprintf(own, sizeof(own), "task/%d/ns/pid", th->tid);
+	(void)snprintf(children, sizeof(children), "%s_for_children", own);
+	if (fstatat(th->process->proc_fd, own, &a, 0) < 0)
+		return err_sys(c->ctx, -errno, "stat(/proc/%d/%s)", th->process->pid, own);
+	if (fstatat(th->process->proc_fd, children, &b, 0) == 0 && a.st_ino == b.st_ino)
+		return 0;
+	return collect_refuse(c, NULL,
+			      "%s, thread %d: has another PID namespace for its children than its "
+			      "own; that is supported for the first thread of a process only",
+			      collect_name(c, th->process), th->tid);
+}
+
+static int collect_own(struct collect *c, struct collect_process *p, int proc_fd)
+{
+	_cleanup_close_ int user = -EBADF, pid = -EBADF;
+	int r = open_link(c, p, proc_fd, "ns/user", &user);
+
+	if (r == -ENOENT)
+		return 0; /* a kernel without user namespaces */
+	if (r == 0)
+		r = user_ns_find(c, p, user, &p->msg->user_ns);
+	if (r == 0)
+		r = open_link(c, p, proc_fd, "ns/pid", &pid);
+	if (r == -ENOENT)
+		return err_sys(c->ctx, -ESRCH, "open(/proc/%d/ns/pid)", p->pid);
+	return r < 0 ? r : pid_ns_find(c, p, pid, &p->msg->pid_ns);
+}
+
+int ns_collect(struct collect *c, struct collect_process *p)
+{
+	_cleanup_close_ int proc_fd = -EBADF;
+	int r;
+
+	if (!p->zombie) {
+		r = collect_own(c, p, p->proc_fd);
+		if (r >= 0)
+			r = collect_for_children(c, p);
+		for (size_t i = 0; r >= 0 && i < p->n_threads; i++)
+			if (p->threads[i].tid != p->pid)
+				r = refuse_thread(c, &p->threads[i]);
+		return r;
+	}
+	r = proc_open(p->pid, &proc_fd);
+	if (r < 0)
+		return err_sys(c->ctx, r, "open(/proc/%d)", p->pid);
+	return collect_own(c, p, proc_fd);
+}
