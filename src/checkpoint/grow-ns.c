@@ -8,6 +8,7 @@
 #include <sched.h>
 
 #include "checkpoint/grow-steps.h"
+#include "ns/pid-numbers.h"
 #include "ns/user-make.h"
 #include "task/creds.h"
 #include "task/stub.h"
@@ -74,6 +75,32 @@ int grow_user_join(struct grown *g, const struct plan_step *step)
 	if (r == 0 && p->rebuild)
 		p->rebuild->in_user_ns = true;
 	return r;
+}
+
+/* ---- what a PID namespace goes on with ------------------------------------------------------ */
+
+static int set_numbers(struct grown *g, const struct rebuild_process *init)
+{
+	const Coppice__PidNs *msg = g->rebuild->cp->pid_namespaces[init->msg->pid_ns - 1];
+
+	if (init->msg->pid[init->msg->n_pid - 1] != 1 || !init->puppet ||
+	    (!msg->pid_max && !msg->last_pid))
+		return 0;
+	return pid_numbers_write(g->ctx, &g->arena, init->puppet, msg->pid_max, msg->last_pid);
+}
+
+int grow_numbers(struct grown *g)
+{
+	struct rebuild *r = g->rebuild;
+
+	for (size_t i = 0; i < r->n_processes; i++) {
+		int rc = r->processes[i].msg->pid_ns ? set_numbers(g, &r->processes[i]) : 0;
+
+		if (rc < 0)
+			return err_while(g->ctx, rc, "setting the next PID in the namespace of %s",
+					 rebuild_name(r, &r->processes[i]));
+	}
+	return 0;
 }
 
 /* ---- PID namespaces for children ----------------------------------------------------------- */

@@ -54,6 +54,9 @@ int grow_user_namespaces(struct grown *g);
 int grow_user_join(struct grown *g, const struct plan_step *step);
 int grow_ns_new(struct grown *g, const struct plan_step *step);
 int grow_ns_enter(struct grown *g, const struct plan_step *step);
+/* The next number and the highest of each PID namespace of the tree's own, when all who are born
+ * into it are there. (grow-ns.c) */
+int grow_numbers(struct grown *g);
 /* The root, and before it the leaders of sessions and groups outside; their end. (grow-root.c) */
 int grow_root(struct grown *g);
 int grow_end_leaders(struct grown *g);

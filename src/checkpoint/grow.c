@@ -238,6 +238,8 @@ int grow(struct rebuild *r, const struct plan *plan, struct grown **ret_grown)
 		rc = check_complete(g);
 	if (rc == 0)
 		rc = grow_finish(g);
+	if (rc == 0)
+		rc = grow_numbers(g);
 	if (pinned)
 		unpin(g, &before);
 	if (rc < 0) {

@@ -12,6 +12,7 @@
 
 #include "kernel/sys.h"
 #include "ns/ns.h"
+#include "ns/pid-numbers.h"
 #include "util/cleanup.h"
 
 struct collect_namespaces *ns_of(struct collect *c)
@@ -124,6 +125,26 @@ static int collect_own(struct collect *c, struct collect_process *p, int proc_fd
 	return r < 0 ? r : pid_ns_find(c, p, pid, &p->msg->pid_ns);
 }
 
+/* Of namespaces whose init is in the tree: of others the numbers are everybody's. */
+static int collect_numbers(struct collect *c, const struct collect_process *p)
+{
+	const struct proc_ns_ids *ids = &p->status.ns_tgid;
+	Coppice__PidNs *msg;
+	struct pid_numbers numbers;
+	int r;
+
+	if (ids->n == 1 || ids->id[ids->n - 1] != 1 || p->msg->pid_ns == 0)
+		return 0;
+	r = pid_numbers_read(c->ctx, c->arena, p->puppet, &numbers);
+	if (r < 0)
+		return err_while(c->ctx, r, "reading the next PID in the namespace of %s",
+				 collect_name(c, p));
+	msg = c->cp->pid_namespaces[p->msg->pid_ns - 1];
+	msg->last_pid = numbers.last_pid;
+	msg->pid_max = numbers.own_pid_max ? numbers.pid_max : 0;
+	return 0;
+}
+
 int ns_collect(struct collect *c, struct collect_process *p)
 {
 	_cleanup_close_ int proc_fd = -EBADF;
@@ -133,6 +154,8 @@ int ns_collect(struct collect *c, struct collect_process *p)
 		r = collect_own(c, p, p->proc_fd);
 		if (r >= 0)
 			r = collect_for_children(c, p);
+		if (r >= 0)
+			r = collect_numbers(c, p);
 		for (size_t i = 0; r >= 0 && i < p->n_threads; i++)
 			if (p->threads[i].tid != p->pid)
 				r = refuse_thread(c, &p->threads[i]);

@@ -186,6 +186,19 @@ int puppet_fd_out(struct context *ctx, struct puppet *p, int fd, int *ret_fd);
  * be closed again before puppet_leave. -EMFILE: there is no room for them, none came. */
 int puppet_fds_in(struct context *ctx, struct puppet *p, const int *fds, size_t n, int *ret_fds);
 
+/*
+ * A descriptor of ours that a process has for a while, for calls by which it looks at something that
+ * it could not name otherwise. A running program's task waits in the loop meanwhile. (loan.c)
+ */
+struct puppet_loan {
+	struct puppet *puppet; /* NULL: nothing is lent */
+	int fd;		       /* the number there */
+	bool entered;
+};
+int puppet_lend(struct context *ctx, struct puppet *p, int fd, struct puppet_loan *ret_loan);
+/* @r: how the calls ended; an error of theirs goes before one of taking back. Returns the first. */
+int puppet_take_back(struct context *ctx, struct puppet_loan *loan, int r);
+
 /* ---- made puppets (make.c) ------------------------------------------------------------- */
 
 /*

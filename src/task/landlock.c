@@ -151,45 +151,23 @@ static bool sees_us(const struct collect_thread *th)
 	return th->status.ns_pid.n == 1;
 }
 
-static int look_by_pidfd(struct collect *c, const struct collect_thread *th)
+static int look_from_inside(struct collect *c, struct collect_thread *th)
 {
-	const struct call_arg nobody = CALL_IMM(-1);
 	_cleanup_close_ int pidfd = sys_pidfd_open(th->landlock_witness, 0);
-	struct puppet *p = th->process->puppet;
+	struct puppet_loan loan;
 	int64_t result;
-	int lent, r;
+	int r;
 
 	if (pidfd < 0)
 		return err_sys(c->ctx, pidfd, "pidfd_open(%d)", th->landlock_witness);
-	r = puppet_fds_in(c->ctx, p, &pidfd, 1, &lent);
+	r = puppet_lend(c->ctx, th->process->puppet, pidfd, &loan);
 	if (r < 0)
 		return r;
 	result = puppet_call(c->ctx, th->puppet, "pidfd_getfd()", SYS_pidfd_getfd,
-			     (const struct call_arg[6]){CALL_IMM(lent), nobody});
+			     (const struct call_arg[6]){CALL_IMM(loan.fd), CALL_IMM(-1)});
 	err_clear(c->ctx); /* it always fails */
-	r = (int)puppet_call(c->ctx, p, "close", SYS_close,
-			     (const struct call_arg[6]){CALL_IMM(lent)});
+	r = puppet_take_back(c->ctx, &loan, 0);
 	return r < 0 ? r : judge(c, th, "pidfd_getfd", result, -EBADF);
-}
-
-/* For as long as descriptors are lent, a running program's task waits in the loop. */
-static int look_from_inside(struct collect *c, struct collect_thread *th)
-{
-	struct puppet *p = th->process->puppet;
-	bool enter = p->state == PUPPET_STOPPED;
-	int r = enter ? puppet_enter(c->ctx, p, 1) : 0;
-	struct err first;
-
-	if (r < 0)
-		return r;
-	r = look_by_pidfd(c, th);
-	if (!enter)
-		return r;
-	first = c->ctx->err;
-	if (puppet_leave(c->ctx, p) < 0 && r >= 0)
-		return c->ctx->err.code;
-	c->ctx->err = first;
-	return r;
 }
 
 /* Everything that can fail: the asking phase itself cannot. */
