@@ -144,6 +144,34 @@ static int clone_batch(struct grown *g, const struct plan_step *steps, size_t n)
 	return all_born(g, steps, children, n, r);
 }
 
+/* One that shares with its forker what ties both to a user namespace (CLONE_FS). */
+static int clone_from_within(struct grown *g, const struct plan_step *step)
+{
+	const struct grown_process *forker = process_of(g, step->process);
+	const struct plan_process *p = process_of(g, step->child)->plan;
+	const struct puppet_clone how = clone_of(step, NULL, 0);
+	const struct grow_aim aim = {
+		.forker = forker->puppet,
+		.user_ns = forker->user_ns,
+		.pid_ns = p->pid_ns,
+		.flags = how.flags,
+		.exit_signal = how.exit_signal,
+		.number = p->pid,
+		.n_number = p->n_pid,
+	};
+	struct puppet *child = NULL;
+	int r = grow_clone_aimed(g, &aim, &child);
+
+	if (child) {
+		struct grown_process *born = process_of(g, step->child);
+
+		born->user_ns = forker->user_ns;
+		if (born->rebuild)
+			born->rebuild->in_user_ns = true;
+	}
+	return all_born(g, step, &child, 1, r);
+}
+
 static int clone_scaffold(struct grown *g, const struct plan_step *step)
 {
 	const struct grown_process *p = process_of(g, step->child);
@@ -173,6 +201,8 @@ static bool stands_with(struct grown *g, const struct plan_step *first,
 
 	if (step->op != PLAN_CLONE || step->process != first->process ||
 	    step->outside != first->outside || step->new_pid_ns != first->new_pid_ns)
+		return false;
+	if (step->process != PLAN_NONE && process_of(g, step->process)->user_ns)
 		return false;
 	child = process_of(g, step->child);
 	before = process_of(g, first->child);
@@ -205,6 +235,8 @@ static int clone_here(struct grown *g, const struct plan_step *step, size_t n)
 
 	if (r < 0)
 		return r;
+	if (step->process != PLAN_NONE && process_of(g, step->process)->user_ns)
+		return clone_from_within(g, step);
 	return is_scaffold(process_of(g, step->child)) ? clone_scaffold(g, step)
 						       : clone_batch(g, step, n);
 }

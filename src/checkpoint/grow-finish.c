@@ -1,13 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * What follows the plan: threads, dead leaders, stopped jobs.
- *
- * A thread's table of flags leaves nothing to choose: what pthread_create shares is what the
- * kernel demands of threads (memory, handlers) or what nobody has ever told apart (files, fs,
- * semaphore undo; collection refuses the rest).
- */
+/* What follows the plan: threads (grow-threads.c), dead leaders, stopped jobs. */
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -18,59 +11,7 @@
 #include "kernel/proc.h"
 #include "util/cleanup.h"
 
-enum {
-	THREAD_FLAGS =
-		CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
-	DEATH_TRIES = 2000, /* times 1 ms */
-};
-
-static int take_threads(struct grown *g, struct rebuild_process *p, struct puppet **puppets,
-			size_t first, int r)
-{
-	for (size_t i = first; i < p->n_threads; i++) {
-		int rc = puppets[i] ? grown_add_task(g, puppets[i]) : 0;
-
-		p->threads[i].puppet = puppets[i];
-		if (rc < 0 && r == 0)
-			r = rc;
-	}
-	return r;
-}
-
-/* Clones all threads but the leader; with a dead leader, all. */
-static int clone_threads(struct grown *g, struct rebuild_process *p)
-{
-	size_t first = p->msg->leader_dead ? 0 : 1;
-	struct puppet_clone *how;
-	struct puppet **puppets;
-	int r;
-
-	if (!p->msg->leader_dead)
-		p->threads[0].puppet = p->puppet;
-	if (p->n_threads <= first)
-		return 0;
-	how = arena_new_n(&g->arena, struct puppet_clone, p->n_threads);
-	puppets = arena_new_n(&g->arena, struct puppet *, p->n_threads);
-	if (!how || !puppets)
-		return err_oom(g->ctx);
-	for (size_t i = first; i < p->n_threads; i++) {
-		const Coppice__Thread *msg = p->threads[i].msg;
-		pid_t *set_tid = arena_new_n(&g->arena, pid_t, msg->n_tid);
-
-		if (!set_tid)
-			return err_oom(g->ctx);
-		for (size_t k = 0; k < msg->n_tid; k++)
-			set_tid[k] = msg->tid[msg->n_tid - 1 - k]; /* innermost first */
-		how[i] = (struct puppet_clone){
-			.flags = THREAD_FLAGS,
-			.set_tid = set_tid,
-			.n_set_tid = msg->n_tid,
-		};
-	}
-	r = puppet_clone_many(g->ctx, p->puppet, how + first, p->n_threads - first,
-			      puppets + first);
-	return take_threads(g, p, puppets, first, r);
-}
+enum { DEATH_TRIES = 2000 }; /* times 1 ms */
 
 static bool has_died(pid_t pid)
 {
@@ -194,7 +135,7 @@ static int for_all(struct grown *g, int (*step)(struct grown *g, struct rebuild_
 
 static int finish_tasks(struct grown *g, struct rebuild_process *p)
 {
-	int r = clone_threads(g, p);
+	int r = grow_threads(g, p);
 
 	return r == 0 && p->msg->leader_dead ? end_leader(g, p) : r;
 }

@@ -72,9 +72,12 @@ int grow_user_join(struct grown *g, const struct plan_step *step)
 		r = take_ids(g, p->puppet, p->rebuild->msg->threads[0]->creds);
 	if (r == 0)
 		r = puppet_join_user_ns(g->ctx, p->puppet, g->rebuild->user_ns[step->user_ns - 1]);
-	if (r == 0 && p->rebuild)
+	if (r < 0)
+		return r;
+	p->user_ns = step->user_ns;
+	if (p->rebuild)
 		p->rebuild->in_user_ns = true;
-	return r;
+	return 0;
 }
 
 /* ---- what a PID namespace goes on with ------------------------------------------------------ */

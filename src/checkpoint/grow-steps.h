@@ -13,6 +13,7 @@ struct grown_process {
 	struct puppet *puppet;		 /* NULL: not made yet, or dead; owned by grown.tasks */
 	pid_t number; /* on the tree's outermost level; a scaffold's may differ from the plan's */
 	pid_t here;   /* in the coordinator's PID namespace; 0: not made yet */
+	uint32_t user_ns;     /* UserNs.id, once it has joined that; 0 */
 	uint32_t children_ns; /* index of the PID namespace that its next child is born into */
 	uint32_t forker;      /* index, PLAN_NONE for the first */
 	/* See rebuild_process.inherits; scaffolds hand it on. */
@@ -54,6 +55,21 @@ int grow_user_namespaces(struct grown *g);
 int grow_user_join(struct grown *g, const struct plan_step *step);
 int grow_ns_new(struct grown *g, const struct plan_step *step);
 int grow_ns_enter(struct grown *g, const struct plan_step *step);
+/* The threads of a process. (grow-threads.c) */
+int grow_threads(struct grown *g, struct rebuild_process *p);
+
+/* A clone whose forker is in a user namespace, so that not all numbers can be chosen. */
+struct grow_aim {
+	struct puppet *forker;
+	uint32_t user_ns; /* UserNs.id that it is in */
+	uint32_t pid_ns;  /* index of the one that the child is born into */
+	uint64_t flags;
+	int exit_signal;
+	const int32_t *number; /* outermost first */
+	size_t n_number;
+};
+/* On failure *@ret_child may be set all the same, as puppet_clone's. (grow-aim.c) */
+int grow_clone_aimed(struct grown *g, const struct grow_aim *aim, struct puppet **ret_child);
 /* The next number and the highest of each PID namespace of the tree's own, when all who are born
  * into it are there. (grow-ns.c) */
 int grow_numbers(struct grown *g);

@@ -284,6 +284,8 @@ int puppet_die(struct context *ctx, struct puppet *p, int status);
 /* Ends one task in its loop that is not the last of its process; it is detached from before, so
  * that a dead leader is nobody's tracee. */
 int puppet_exit_task(struct context *ctx, struct puppet *p, int code);
+/* Ends a thread that was cloned last in its address space, as if it had never been. */
+int puppet_discard_thread(struct context *ctx, struct puppet *p);
 /* The task no longer dies with the coordinator (PTRACE_O_EXITKILL off). */
 int puppet_keep(struct context *ctx, struct puppet *p);
 /* Detaches: the task goes on by itself (in a stopped process: stays stopped). */
