@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checkpoint/outside.h"
 #include "file/fdtable.h"
 #include "kernel/proc.h"
 #include "kind/task.h"
 #include "ns/ns.h"
 #include "task/share.h"
 #include "task/witness.h"
-#include "tree/tree.h"
 #include "util/cleanup.h"
 
 enum { ASPECTS_MAX = 64 };
@@ -469,5 +469,5 @@ int collect_tree(struct collect *c, const struct puppet_tree *tree)
 	if (r < 0)
 		return r;
 	r = collect_files(c);
-	return r < 0 ? r : tree_mark_outside(c->ctx, c->cp);
+	return r < 0 ? r : outside_mark(c);
 }

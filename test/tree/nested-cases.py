@@ -1,0 +1,356 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""nested-cases.py COPPICE [CASE...]: trees in nested PID and user namespaces, made by the tools that
+people make them with, dumped and restored; prints TAP.
+
+Each case runs in a PID namespace of its own whose init is this script. It is dumped and restored
+twice, and compared by namespaces.py, which shares no code with coppice.
+"""
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "live")]
+sys.dont_write_bytecode = True
+import namespaces  # noqa: E402
+from harness import Failed, coppice, report, run_in_scratch  # noqa: E402
+
+libc = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWUSER, CLONE_NEWPID = 0x10000000, 0x20000000
+SUBREAPER = 36
+
+
+def clean():
+    """What a program of the tree inherits: no descriptors, default signals."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for n in (0, 1, 2):
+        os.dup2(null, n)
+    os.closerange(3, 1024)
+    for s in set(range(1, 65)) - {9, 19, 32, 33}:
+        signal.signal(s, signal.SIG_DFL)
+
+
+def start(what, session=True):
+    """Forks a child in a session of its own; @what is what it runs or is."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            if session:
+                os.setsid()
+            clean()
+            if callable(what):
+                what()
+            os.execvp(what[0], what)
+        finally:
+            os._exit(98)
+    return pid
+
+
+def be(what):
+    """A forked child that is @what, for use within one."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            if callable(what):
+                what()
+            os.execvp(what[0], what)
+        finally:
+            os._exit(98)
+    return pid
+
+
+def forever():
+    while True:
+        signal.pause()
+
+
+def check(r):
+    if r != 0:
+        os._exit(97)
+
+
+def await_that(condition):
+    """Waits for something that is bound to happen."""
+    while True:
+        value = condition()
+        if value:
+            return value
+        try:
+            os.sched_yield()
+        except OSError:
+            pass
+
+
+def asleep(pid):
+    """In a system call that waits: what a process is dumped in is no accident of ours."""
+    def all_quiet():
+        for p in namespaces.members(pid):
+            st = namespaces.status(p)
+            if "State" in st and st["State"][0] not in "SZT":
+                return False
+        return True
+    await_that(all_quiet)
+
+
+def count(pid, n):
+    """Waits until the tree has @n processes, all asleep."""
+    await_that(lambda: len(namespaces.members(pid)) >= n)
+    asleep(pid)
+    return pid
+
+
+def child_of(pid):
+    return int(await_that(lambda: namespaces.read("/proc/%d/task/%d/children" % (pid, pid)).split())[0])
+
+
+# ---- cases: each returns the PID of the tree root ------------------------------------------------
+
+SLEEP = ["sleep", "100000"]
+
+
+def container():
+    """Its init, in the session of who started it."""
+    return count(child_of(start(["unshare", "--pid", "--fork"] + SLEEP)), 1)
+
+
+def container_session():
+    return count(child_of(start(["unshare", "--pid", "--fork", "setsid"] + SLEEP)), 1)
+
+
+def unshare_in_unshare():
+    return count(start(["unshare", "--pid", "--fork", "unshare", "--pid", "--fork"] + SLEEP), 3)
+
+
+def unshare_in_unshare_container():
+    return count(child_of(start(["unshare", "--pid", "--fork", "unshare", "--pid", "--fork",
+                                 "unshare", "--pid", "--fork"] + SLEEP)), 3)
+
+
+def user_in_user():
+    user = ["unshare", "--user", "--map-root-user", "--pid", "--fork"]
+    return count(start(user + user + SLEEP), 3)
+
+
+def user_container():
+    return count(child_of(start(["unshare", "--user", "--map-root-user", "--pid", "--fork", "sh",
+                                 "-c", "sleep 100000 & sleep 100001; :"])), 3)
+
+
+def user_alone():
+    """A user namespace without a PID namespace of its own."""
+    return count(start(["sh", "-c", "unshare --user --map-root-user sleep 100000 & exec sleep 100001"]), 2)
+
+
+def user_of_user():
+    """Its ids are those of an ordinary user, who is nobody inside."""
+    def run():
+        os.setgroups([])
+        os.setresgid(4243, 4243, 4243)
+        os.setresuid(4242, 4242, 4242)
+        os.execvp("unshare", ["unshare", "--user", "--pid", "--fork"] + SLEEP)
+    return count(start(run), 2)
+
+
+def entered():
+    """A container and a process that joined it from outside."""
+    init = child_of(start(["unshare", "--pid", "--fork", "sh", "-c", "sleep 100000; :"]))
+    start(["nsenter", "--target", str(init), "--pid"] + SLEEP)
+    return count(init, 3)
+
+
+def entered_own_session():
+    init = child_of(start(["unshare", "--pid", "--fork"] + SLEEP))
+    start(["nsenter", "--target", str(init), "--pid", "setsid", "sh", "-c", "sleep 100000; :"])
+    return count(init, 3)
+
+
+def entered_deep():
+    """Joined a namespace nested in a host tree."""
+    root = start(["unshare", "--pid", "--fork", "unshare", "--pid", "--fork"] + SLEEP)
+    count(root, 3)
+    start(["nsenter", "--target", str(child_of(child_of(root))), "--pid"] + SLEEP)
+    return count(root, 4)
+
+
+def entered_from_inside():
+    """A parent in the root's namespace, its children in two others."""
+    def run():
+        inits = [be(["unshare", "--pid", "--fork"] + SLEEP) for _ in range(2)]
+        for outer in inits:
+            be(["nsenter", "--target", str(child_of(outer)), "--pid"] + SLEEP)
+        forever()
+    return count(start(run), 9)
+
+
+def deep_chain(levels=30):
+    """As many levels as the kernel allows below those that are there already."""
+    command = SLEEP
+    for _ in range(levels):
+        command = ["unshare", "--pid", "--fork"] + command
+    return count(start(command), levels + 1)
+
+
+def unborn():
+    return count(start(["unshare", "--pid"] + SLEEP), 1)
+
+
+def dead_init():
+    def run():
+        check(libc.unshare(CLONE_NEWPID))
+        os.waitpid(be(["true"]), 0)
+        forever()
+    return count(start(run), 1)
+
+
+def zombie_init():
+    def run():
+        check(libc.unshare(CLONE_NEWPID))
+        be(["true"])
+        forever()
+    pid = start(run)
+    await_that(lambda: namespaces.status(child_of(pid)).get("State", ["?"])[0] == "Z")
+    return count(pid, 2)
+
+
+def background_jobs():
+    """A shell with job control; pipelines whose leaders have exited."""
+    script = "set -m; true | sleep 100000 | sleep 100001 & sleep 100002 & sleep 100003; :"
+    pid = start(["bash", "-c", script])
+    count(pid, 5)
+    await_that(lambda: len(namespaces.members(pid)) == 5)
+    return pid
+
+
+def daemons():
+    """Daemonised grandchildren that a subreaper has adopted."""
+    def daemon():
+        os.setsid()
+        be(SLEEP)
+        os._exit(0)
+
+    def run():
+        check(libc.prctl(SUBREAPER, 1, 0, 0, 0))
+        for _ in range(3):
+            os.waitpid(be(daemon), 0)
+        forever()
+    return count(start(run), 4)
+
+
+def crossed_sessions():
+    """a's child in b's session, b's child in a's, both leaders alive."""
+    def run():
+        check(libc.prctl(SUBREAPER, 1, 0, 0, 0))
+
+        def b():
+            """Born in a's session, forks one of that, then leads its own."""
+            be(lambda: (be(forever), os._exit(0)))
+            os.setsid()
+            be(forever)
+            forever()
+        a = be(lambda: (os.setsid(), be(b), be(forever), forever()))
+        count(a, 4)
+        forever()
+    return count(start(run), 6)
+
+
+def threads_in_user_namespace():
+    """Their numbers are chosen on levels that their own namespace has no say on."""
+    def run():
+        import threading
+        for _ in range(5):
+            threading.Thread(target=forever_thread, daemon=True).start()
+        forever()
+
+    def forever_thread():
+        libc.pause()
+    script = ("import ctypes,threading,signal\n"
+              "c=ctypes.CDLL(None)\n"
+              "[threading.Thread(target=c.pause,daemon=True).start() for _ in range(5)]\n"
+              "signal.pause()")
+    pid = start(["unshare", "--user", "--map-root-user", "--pid", "--fork", sys.executable, "-S",
+                 "-c", script])
+    await_that(lambda: namespaces.status(child_of(pid)).get("Threads") == ["6"])
+    return count(pid, 2)
+
+
+CASES = [container, container_session, unshare_in_unshare, unshare_in_unshare_container,
+         user_in_user, user_container, user_alone, user_of_user, entered, entered_own_session,
+         entered_deep, entered_from_inside, deep_chain, unborn, dead_init, zombie_init,
+         background_jobs, daemons, crossed_sessions, threads_in_user_namespace]
+
+
+# ---- running them ----------------------------------------------------------------------------
+
+def reap_all():
+    """Orphans come to us."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0] != 0:
+            pass
+    except ChildProcessError:
+        pass
+
+
+def gone(pids):
+    def none_left():
+        reap_all()
+        return not any(os.path.exists("/proc/%d" % p) for p in pids)
+    await_that(none_left)
+
+
+def last_pid(root, level):
+    """The next PID inside, as /proc/sys says to somebody who is there; not of a host tree."""
+    if level == 0:
+        return None
+    return [namespaces.read("/proc/%d/status" % root).count("\n") > 0]
+
+
+def one_round(root, image, work):
+    level = len(namespaces.status(root)["NSpid"]) - 1
+    namespaces.OUTSIDE |= set(namespaces.status(root)["NSsid"][:1]) - {str(root)}
+    members = namespaces.members(root)
+    before = namespaces.state(root, level)
+    code, text = coppice(COPPICE, ["dump", "-t", str(root), "-D", image], work)
+    if code != 0:
+        raise Failed("dump exits %d:\n%s" % (code, text))
+    gone(members)
+    code, text = coppice(COPPICE, ["restore", "-D", image, "-d", "--pidfile", image + ".pid"], work)
+    if code != 0:
+        raise Failed("restore exits %d:\n%s" % (code, text))
+    with open(image + ".pid") as f:
+        root = int(f.read())
+    asleep(root)
+    different = namespaces.compare(before, namespaces.state(root, level))
+    if different:
+        raise Failed("/proc differs after the restore:\n" + "\n".join(different))
+    return root
+
+
+def run_case(case, work):
+    root = case()
+    top = os.path.dirname(work)
+    for number in range(ROUNDS):
+        try:
+            root = one_round(root, "%s/image-%d" % (top, number), work)
+        except Failed as e:
+            raise Failed("round %d: %s" % (number + 1, e)) from None
+    return "ok"
+
+
+def main():
+    if os.geteuid() != 0:
+        print("1..0 # SKIP not root")
+        return
+    cases = [c for c in CASES if len(sys.argv) == 2 or c.__name__ in sys.argv[2:]]
+    print("1..%d" % len(cases), flush=True)
+    bad = 0
+    for number, case in enumerate(cases, 1):
+        bad += report(number, case.__name__, run_in_scratch(run_case, case))
+    sys.exit(1 if bad else 0)
+
+
+COPPICE = os.path.abspath(sys.argv[1])
+ROUNDS = int(os.environ.get("LIVE_ROUNDS", "2"))
+main()
