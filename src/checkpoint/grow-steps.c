@@ -213,6 +213,7 @@ int grow_steps(struct grown *g)
 	const struct plan *plan = g->plan;
 	size_t done = 1;
 
+	progress(g->ctx, "grow", 0, plan->n_steps);
 	for (size_t i = 0; i < plan->n_steps; i += done) {
 		int r = cancel_point(g->ctx);
 

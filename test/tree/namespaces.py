@@ -53,14 +53,13 @@ def members(root):
     return found
 
 
-def one(pid, level):
+def one(pid, level, inside):
     st = status(pid)
     if "NSpid" not in st:
         return None
-    parent = status(int(st["PPid"][0])) if st["PPid"][0] != "0" else {}
-    above = parent.get("NSpid", [])
+    parent = int(st["PPid"][0])
     result = {"pid": st["NSpid"][level:], "sid": st["NSsid"][level:], "pgid": st["NSpgid"][level:],
-              "parent": above[level] if len(above) > level else "outside",
+              "parent": status(parent)["NSpid"][level] if parent in inside else "outside",
               "state": st["State"][0].replace("R", "S"), "name": st["Name"]}
     if result["state"] != "Z":
         result.update({key: st.get(key) for key in STATUS})
@@ -76,6 +75,17 @@ def threads(pid):
         yield {key: value.split() for key, _, value in lines}
 
 
+def name_outside(processes):
+    """Who came in from outside brought a session and a group that have other numbers next time."""
+    entrants = [p for p in processes if p["parent"] == "outside"]
+    led = {p["pid"][0] for p in processes}
+    outside = {p[key][0] for p in entrants for key in ("sid", "pgid")} - led
+    for p in processes:
+        for key in ("sid", "pgid"):
+            if p[key][0] in outside and p["sid"][0] in outside | {"0"}:
+                p[key][0] = "0"
+
+
 def state(root, level=None):
     """{PID: what it is}. Numbers outside are 0; namespaces are named by their first member."""
     if level is None:
@@ -84,22 +94,15 @@ def state(root, level=None):
     names, result = {}, {}
     own = {kind: link(1, kind) for kind in ("pid", "user")}
     for pid in pids:
-        p = one(pid, level)
+        p = one(pid, level, set(pids))
         for kind in ("pid", "user", "pid_for_children"):
             ns = link(pid, kind)
             same = own.get(kind.split("_")[0])
             names.setdefault(ns, "outside" if ns == same else "%s of %s" % (kind, p["pid"][0]))
             p["ns/" + kind] = names[ns]
         result[p["pid"][0]] = p
-    leaders = set(result)
-    for p in result.values():
-        for key in ("sid", "pgid"):
-            if p[key][0] not in leaders and level == 0 and p[key][0] in OUTSIDE:
-                p[key][0] = "0"
+    name_outside(sorted(result.values(), key=lambda p: p["pid"][0]))
     return result
-
-
-OUTSIDE = set()  # numbers of sessions and groups that do not belong to the tree
 
 
 def compare(before, after):

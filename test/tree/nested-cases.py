@@ -300,16 +300,8 @@ def gone(pids):
     await_that(none_left)
 
 
-def last_pid(root, level):
-    """The next PID inside, as /proc/sys says to somebody who is there; not of a host tree."""
-    if level == 0:
-        return None
-    return [namespaces.read("/proc/%d/status" % root).count("\n") > 0]
-
-
 def one_round(root, image, work):
     level = len(namespaces.status(root)["NSpid"]) - 1
-    namespaces.OUTSIDE |= set(namespaces.status(root)["NSsid"][:1]) - {str(root)}
     members = namespaces.members(root)
     before = namespaces.state(root, level)
     code, text = coppice(COPPICE, ["dump", "-t", str(root), "-D", image], work)
