@@ -86,8 +86,7 @@ static int set_numbers(struct grown *g, const struct rebuild_process *init)
 {
 	const Coppice__PidNs *msg = g->rebuild->cp->pid_namespaces[init->msg->pid_ns - 1];
 
-	if (init->msg->pid[init->msg->n_pid - 1] != 1 || !init->puppet ||
-	    (!msg->pid_max && !msg->last_pid))
+	if (init->msg->pid[init->msg->n_pid - 1] != 1 || !init->puppet)
 		return 0;
 	return pid_numbers_write(g->ctx, &g->arena, init->puppet, msg->pid_max, msg->last_pid);
 }

@@ -18,6 +18,7 @@
 #include "kernel/scan.h"
 #include "util/cleanup.h"
 #include "util/context.h"
+#include "util/macro.h"
 
 static const char directory[] = "/proc/sys/kernel";
 static const char last_pid[] = "ns_last_pid";
@@ -83,6 +84,8 @@ static int read_both(struct context *ctx, struct puppet *init, int dir, struct c
 		r = parse(ctx, t, &max, &ret->pid_max);
 	if (r < 0)
 		return r;
+	/* -1: all numbers were chosen as yet, as growing does. The next is the first free one, too. */
+	ret->last_pid = MAX(ret->last_pid, 0);
 	its = call_bytes(t, at);
 	ret->own_pid_max =
 		stat("/proc/sys/kernel/pid_max", &ours) == 0 && ours.st_ino != its->st_ino;
@@ -134,7 +137,7 @@ int pid_numbers_write(struct context *ctx, struct arena *arena, struct puppet *i
 		return r;
 	if (want_max && want_max != now.pid_max)
 		r = write_one(ctx, arena, init, loan.fd, pid_max, want_max);
-	if (r == 0 && want_last)
+	if (r == 0 && want_last != now.last_pid)
 		r = write_one(ctx, arena, init, loan.fd, last_pid, want_last);
 	return puppet_take_back(ctx, &loan, r);
 }

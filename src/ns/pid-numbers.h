@@ -17,6 +17,6 @@ struct pid_numbers {
 /* 0 or -errno with a chain. */
 int pid_numbers_read(struct context *ctx, struct arena *arena, struct puppet *init,
 		     struct pid_numbers *ret);
-/* 0: leave as it is. */
+/* A @want_max of 0: leave as it is. */
 int pid_numbers_write(struct context *ctx, struct arena *arena, struct puppet *init,
 		      int32_t want_max, int32_t want_last);
