@@ -26,7 +26,8 @@ struct collect_namespaces {
 /* Those of @c, made at the first call; NULL: out of memory. */
 struct collect_namespaces *ns_of(struct collect *c);
 int ns_identify(struct context *ctx, int fd, struct namespace_id *ret);
-bool ns_equal(const struct namespace_id *a, const struct namespace_id *b);
+/* The id of the one that has been met as @id; 0: it has not. */
+uint32_t ns_known(const struct known_ns *list, size_t n, const struct namespace_id *id);
 
 /*
  * The id of namespace @fd; a new one gets its message. What cannot be saved is refused with @p, who is
@@ -45,5 +46,11 @@ int user_ns_read_owner(struct context *ctx, int fd, int parent, uid_t *ret);
 /* Fills in the namespaces of a process, dead or alive, after those of all before it in canonical
  * order. (process.c) */
 int ns_collect(struct collect *c, struct collect_process *p);
+/*
+ * When the address space is known: mm_struct.user_ns, which only exec sets, cannot be made again. It
+ * decides who may look into a process that is not dumpable, and whose its files in /proc are
+ * (task_dump_owner()); only then, and where that is not coppice's root, can it be seen. (process.c)
+ */
+int ns_reply(struct collect *c, struct collect_process *p, struct call_table *t, uint32_t first);
 /* When all processes are known: what became of the inits. (pid.c) */
 int ns_collect_late(struct collect *c);

@@ -3,7 +3,8 @@
  * kernel.ns_last_pid and kernel.pid_max of a PID namespace: which number the next process gets, and
  * where numbers start again. Files below /proc/sys speak of the namespace of whoever opens them, so
  * its init does, with a lent descriptor of our /proc/sys/kernel. Since 6.14 pid_max is each
- * namespace's own: then the file is another inode than ours.
+ * namespace's own: then the file is another inode than ours. vm.memfd_noexec (6.3) is inherited from the
+ * namespace above when one is made.
  */
 #include "ns/pid-numbers.h"
 
@@ -18,11 +19,13 @@
 #include "kernel/scan.h"
 #include "util/cleanup.h"
 #include "util/context.h"
+#include "util/io.h"
 #include "util/macro.h"
 
 static const char directory[] = "/proc/sys/kernel";
 static const char last_pid[] = "ns_last_pid";
 static const char pid_max[] = "pid_max";
+static const char memfd_noexec[] = "../vm/memfd_noexec";
 
 enum { TEXT = 32 };
 
@@ -64,8 +67,39 @@ static int parse(struct context *ctx, struct call_table *t, const struct access 
 					    t->calls[a->open].what);
 }
 
-static int read_both(struct context *ctx, struct puppet *init, int dir, struct call_table *t,
-		     struct pid_numbers *ret)
+/* The coordinator's; -1: this kernel has no such thing. */
+static int32_t own_memfd_noexec(void)
+{
+	_cleanup_free_ char *text = NULL;
+	const char *at;
+	int32_t value;
+
+	if (io_read_file(AT_FDCWD, "/proc/sys/vm/memfd_noexec", &text, NULL) < 0)
+		return -1;
+	at = text;
+	return scan_int(&at, &value) ? value : -1;
+}
+
+static int read_memfd_noexec(struct context *ctx, struct puppet *init, int dir,
+			     struct call_table *t, struct pid_numbers *ret)
+{
+	int32_t own = own_memfd_noexec(), its = own;
+	struct access a;
+	int r;
+
+	if (own < 0)
+		return 0;
+	call_table_reset(t);
+	a = add_access(t, dir, memfd_noexec, NULL);
+	r = puppet_run(ctx, init, t);
+	if (r == 0)
+		r = parse(ctx, t, &a, &its);
+	ret->own_memfd_noexec = its != own;
+	return r;
+}
+
+static int read_all(struct context *ctx, struct puppet *init, int dir, struct call_table *t,
+		    struct pid_numbers *ret)
 {
 	uint32_t at = call_space(t, NULL, sizeof(struct stat));
 	struct access last, max;
@@ -89,7 +123,7 @@ static int read_both(struct context *ctx, struct puppet *init, int dir, struct c
 	its = call_bytes(t, at);
 	ret->own_pid_max =
 		stat("/proc/sys/kernel/pid_max", &ours) == 0 && ours.st_ino != its->st_ino;
-	return 0;
+	return read_memfd_noexec(ctx, init, dir, t, ret);
 }
 
 int pid_numbers_read(struct context *ctx, struct arena *arena, struct puppet *init,
@@ -99,10 +133,11 @@ int pid_numbers_read(struct context *ctx, struct arena *arena, struct puppet *in
 	struct call_table t;
 	int r = lend_directory(ctx, init, &loan);
 
+	*ret = (struct pid_numbers){.last_pid = 0};
 	if (r < 0)
 		return r;
 	call_table_init(&t, arena);
-	return puppet_take_back(ctx, &loan, read_both(ctx, init, loan.fd, &t, ret));
+	return puppet_take_back(ctx, &loan, read_all(ctx, init, loan.fd, &t, ret));
 }
 
 static int write_one(struct context *ctx, struct arena *arena, struct puppet *init, int dir,

@@ -11,7 +11,8 @@
 struct pid_numbers {
 	int32_t last_pid; /* the next process gets the first free one above it */
 	int32_t pid_max;
-	bool own_pid_max; /* as opposed to one for the whole machine */
+	bool own_pid_max;      /* as opposed to one for the whole machine */
+	bool own_memfd_noexec; /* vm.memfd_noexec is not as in a new namespace below the coordinator's */
 };
 
 /* 0 or -errno with a chain. */

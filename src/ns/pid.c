@@ -10,20 +10,14 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "kernel/sys.h"
 #include "ns/ns.h"
 #include "util/cleanup.h"
-
-static uint32_t known(const struct collect_namespaces *all, const struct namespace_id *id)
-{
-	for (size_t i = 0; i < all->n_pid; i++)
-		if (ns_equal(&all->pid[i].id, id))
-			return (uint32_t)i + 1;
-	return 0;
-}
 
 static int add(struct collect *c, const struct namespace_id *id, uint32_t parent, uint32_t owner,
 	       uint32_t *ret_id)
@@ -108,7 +102,7 @@ int pid_ns_find(struct collect *c, const struct collect_process *p, int fd, uint
 	r = ns_identify(c->ctx, fd, &id);
 	if (r < 0)
 		return r;
-	*ret_id = known(all, &id);
+	*ret_id = ns_known(all->pid, all->n_pid, &id);
 	if (*ret_id)
 		return 0;
 	return all->n_pid ? add_below(c, p, fd, &id, ret_id) : add_root(c, p, fd, &id, ret_id);
@@ -169,6 +163,30 @@ static int judge_uninhabited(struct collect *c, const struct collect_process *p)
 	return r < 0 || inhabitant == 0 ? r : refuse_foreign(c, p, inhabitant);
 }
 
+/*
+ * A signal for an init that it does not handle is dropped, but SIGKILL, while somebody traces it
+ * (force_sig_info_to_task(), get_signal() in kernel/signal.c). And a zombie whose parent is outside
+ * would be reaped there, at once or never.
+ */
+static int refuse_death(struct collect *c, const struct collect_process *p)
+{
+	int status = p->msg->exit_status;
+
+	if (!p->zombie)
+		return 0;
+	if (is_init(p) && WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
+		return collect_refuse(
+			c, "wait until its parent has reaped it",
+			"%s: is a dead init of a PID namespace, killed by a signal that "
+			"no init can be killed by again",
+			collect_name(c, p));
+	if (p->parent || p == &c->processes[0])
+		return 0;
+	return collect_refuse(c, "wait until its parent has reaped it",
+			      "%s: is a zombie whose parent is outside the tree",
+			      collect_name(c, p));
+}
+
 int ns_collect_late(struct collect *c)
 {
 	struct collect_namespaces *all = ns_of(c);
@@ -189,6 +207,8 @@ int ns_collect_late(struct collect *c)
 			p->zombie ? COPPICE__PID_NS_STATE__PID_NS_ZOMBIE
 				  : COPPICE__PID_NS_STATE__PID_NS_LIVES;
 	}
+	for (size_t i = 0; r == 0 && i < c->n_processes; i++)
+		r = refuse_death(c, &c->processes[i]);
 	for (size_t i = 0; r == 0 && i < c->n_processes; i++) {
 		const struct collect_process *p = &c->processes[i];
 		uint32_t id = p->msg->pid_ns_for_children;

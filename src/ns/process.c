@@ -22,9 +22,12 @@ struct collect_namespaces *ns_of(struct collect *c)
 	return c->namespaces;
 }
 
-bool ns_equal(const struct namespace_id *a, const struct namespace_id *b)
+uint32_t ns_known(const struct known_ns *list, size_t n, const struct namespace_id *id)
 {
-	return a->dev == b->dev && a->ino == b->ino;
+	for (size_t i = 0; i < n; i++)
+		if (namespace_equal(&list[i].id, id))
+			return (uint32_t)i + 1;
+	return 0;
 }
 
 int ns_identify(struct context *ctx, int fd, struct namespace_id *ret)
@@ -139,10 +142,33 @@ static int collect_numbers(struct collect *c, const struct collect_process *p)
 	if (r < 0)
 		return err_while(c->ctx, r, "reading the next PID in the namespace of %s",
 				 collect_name(c, p));
+	if (numbers.own_memfd_noexec)
+		return collect_refuse(
+			c, "set it as it is outside",
+			"%s: its PID namespace has a vm.memfd_noexec of its own, which "
+			"cannot be kept yet",
+			collect_name(c, p));
 	msg = c->cp->pid_namespaces[p->msg->pid_ns - 1];
 	msg->last_pid = numbers.last_pid;
 	msg->pid_max = numbers.own_pid_max ? numbers.pid_max : 0;
 	return 0;
+}
+
+int ns_reply(struct collect *c, struct collect_process *p, struct call_table *t _unused_,
+	     uint32_t first _unused_)
+{
+	struct stat st;
+
+	if (p->msg->user_ns == 0 || c->cp->mms[p->msg->mm - 1]->dumpable == 1)
+		return 0;
+	if (fstatat(p->proc_fd, "stat", &st, 0) < 0)
+		return err_sys(c->ctx, -errno, "stat(/proc/%d/stat)", p->pid);
+	if (st.st_uid == 0)
+		return 0;
+	return collect_refuse(c, "have it exec, or set PR_SET_DUMPABLE",
+			      "%s: is not dumpable, and its memory belongs to a user namespace, "
+			      "which only an exec in there can bring about",
+			      collect_name(c, p));
 }
 
 int ns_collect(struct collect *c, struct collect_process *p)

@@ -33,7 +33,7 @@ struct report {
 	char uid_map[MAP_TEXT];
 	char gid_map[MAP_TEXT];
 	char setgroups[16];
-	char limited[64]; /* a file below /proc/sys/user that is not as in a new namespace */
+	char special[64]; /* something that a new namespace has otherwise, and that is not kept */
 };
 
 /* ---- in the child ---------------------------------------------------------------------------- */
@@ -74,9 +74,19 @@ static void read_limits(struct report *report)
 			continue;
 		at = text;
 		if (!scan_int(&at, &value) || value != INT_MAX)
-			(void)snprintf(report->limited, sizeof(report->limited), "user.%.50s",
-				       entry->d_name);
+			(void)snprintf(report->special, sizeof(report->special),
+				       "a limit of its own, user.%.30s", entry->d_name);
 	}
+}
+
+/* Projects are for the quotas of some filesystems; a map for them is hardly ever written. */
+static void read_projects(struct report *report)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+
+	if (io_read_file(AT_FDCWD, "/proc/self/projid_map", &text, &len) >= 0 && len > 0)
+		(void)snprintf(report->special, sizeof(report->special), "a map of project ids");
 }
 
 static void read_inside(struct report *report, int fd _unused_)
@@ -85,6 +95,7 @@ static void read_inside(struct report *report, int fd _unused_)
 	read_text(report, "/proc/self/gid_map", report->gid_map, sizeof(report->gid_map));
 	read_text(report, "/proc/self/setgroups", report->setgroups, sizeof(report->setgroups));
 	read_limits(report);
+	read_projects(report);
 }
 
 static void read_owner(struct report *report, int fd)
@@ -185,11 +196,10 @@ static int take_report(struct collect *c, const struct collect_process *p,
 		return err_sys(c->ctx, r, "/proc/PID/uid_map in the user namespace of process %d",
 			       p->pid);
 	msg->setgroups_denied = strncmp(report->setgroups, "deny", 4) == 0;
-	if (report->limited[0] == '\0')
+	if (report->special[0] == '\0')
 		return 0;
-	return collect_refuse(c, "set it to 2147483647 there",
-			      "%s: its user namespace has a limit of its own, %s",
-			      collect_name(c, p), report->limited);
+	return collect_refuse(c, NULL, "%s: its user namespace has %s, which cannot be kept yet",
+			      collect_name(c, p), report->special);
 }
 
 int user_ns_read(struct collect *c, const struct collect_process *p, int fd, Coppice__UserNs *msg)

@@ -7,29 +7,10 @@
  * maker had CAP_SETFCAP (parent_could_setfcap: matters to who writes the first map from within).
  */
 #include <errno.h>
-#include <string.h>
 
 #include "kernel/sys.h"
 #include "ns/ns.h"
 #include "util/cleanup.h"
-#include "util/macro.h"
-
-/* Is it the coordinator's? */
-static bool is_own(const struct surroundings *s, const struct namespace_id *id)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(s->namespaces); i++)
-		if (strcmp(namespace_kinds[i].link, "user") == 0)
-			return ns_equal(&s->namespaces[i], id);
-	return false;
-}
-
-static uint32_t known(const struct collect_namespaces *all, const struct namespace_id *id)
-{
-	for (size_t i = 0; i < all->n_user; i++)
-		if (ns_equal(&all->user[i].id, id))
-			return (uint32_t)i + 1;
-	return 0;
-}
 
 static int add(struct collect *c, const struct collect_process *p, int fd,
 	       const struct namespace_id *id, uint32_t parent, int parent_fd, uint32_t *ret_id)
@@ -60,6 +41,7 @@ int user_ns_find(struct collect *c, const struct collect_process *p, int fd, uin
 	const struct surroundings *s;
 	struct namespace_id id;
 	uint32_t parent = 0;
+	bool own;
 	int r;
 
 	if (!all)
@@ -69,8 +51,9 @@ int user_ns_find(struct collect *c, const struct collect_process *p, int fd, uin
 		r = ns_identify(c->ctx, fd, &id);
 	if (r < 0)
 		return r;
-	*ret_id = is_own(s, &id) ? 0 : known(all, &id);
-	if (*ret_id || is_own(s, &id))
+	own = namespace_is_own(s, "user", &id);
+	*ret_id = own ? 0 : ns_known(all->user, all->n_user, &id);
+	if (own || *ret_id)
 		return 0;
 	above = sys_ns_parent(fd);
 	if (above == -EPERM)

@@ -40,6 +40,19 @@ int namespaces_read(int proc_fd, const char *prefix, struct namespace_id ret[NAM
 	return 0;
 }
 
+bool namespace_equal(const struct namespace_id *a, const struct namespace_id *b)
+{
+	return a->dev == b->dev && a->ino == b->ino;
+}
+
+bool namespace_is_own(const struct surroundings *s, const char *link, const struct namespace_id *id)
+{
+	for (size_t i = 0; i < NAMESPACE_KINDS; i++)
+		if (strcmp(namespace_kinds[i].link, link) == 0)
+			return namespace_equal(&s->namespaces[i], id);
+	return false;
+}
+
 static int refuse(struct collect *c, const struct collect_thread *th, const char *kind)
 {
 	const struct collect_process *p = th->process;
@@ -70,7 +83,7 @@ static int collect_thread(struct collect *c, struct collect_thread *th)
 	if (r < 0)
 		return err_sys(c->ctx, r, "reading /proc/%d/ns", th->tid);
 	for (size_t i = 0; i < NAMESPACE_KINDS && r >= 0; i++)
-		if (!namespace_kinds[i].saved && !ns_equal(&ids[i], &s->namespaces[i]))
+		if (!namespace_kinds[i].saved && !namespace_equal(&ids[i], &s->namespaces[i]))
 			r = refuse(c, th, namespace_kinds[i].name);
 	return r;
 }
@@ -78,5 +91,6 @@ static int collect_thread(struct collect *c, struct collect_thread *th)
 const struct task_aspect aspect_namespaces = {
 	.name = "namespaces",
 	.collect = ns_collect,
+	.reply = ns_reply,
 	.collect_thread = collect_thread,
 };

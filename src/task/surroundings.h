@@ -55,6 +55,10 @@ struct surroundings {
 int surroundings_get(struct context *ctx, struct arena *arena, const struct surroundings **cache,
 		     const struct surroundings **ret);
 
+bool namespace_equal(const struct namespace_id *a, const struct namespace_id *b);
+/* Is it the coordinator's own of the kind with that link? */
+bool namespace_is_own(const struct surroundings *s, const char *link,
+		      const struct namespace_id *id);
 /* The namespaces of the task whose /proc directory this is. 0 or -errno. */
 int namespaces_read(int proc_fd, const char *prefix, struct namespace_id ret[NAMESPACE_KINDS]);
 /* The lines of "@prefix""cgroup" below the directory. 0 or -errno. */

@@ -167,11 +167,13 @@ static int open_user_ns(struct collect *c, const struct collect_thread *th, int 
 	return 0;
 }
 
-static bool is_own(const struct namespace_id *id)
+/* 1: it is the coordinator's own. */
+static int is_own(struct collect *c, const struct namespace_id *id)
 {
-	struct stat st;
+	const struct surroundings *s;
+	int r = surroundings_get(c->ctx, c->arena, &c->surroundings, &s);
 
-	return stat("/proc/self/ns/user", &st) == 0 && st.st_ino == id->ino && st.st_dev == id->dev;
+	return r < 0 ? r : namespace_is_own(s, "user", id);
 }
 
 int witness_same_user_ns(struct collect *c, const struct collect_thread *th)
@@ -180,7 +182,7 @@ int witness_same_user_ns(struct collect *c, const struct collect_thread *th)
 	struct namespace_id id;
 	int r = open_user_ns(c, th, &fd, &id);
 
-	return r < 0 ? r : is_own(&id);
+	return r < 0 ? r : is_own(c, &id);
 }
 
 static struct witness *known(const struct witnesses *witnesses, const struct witness *w)
@@ -189,7 +191,7 @@ static struct witness *known(const struct witnesses *witnesses, const struct wit
 		struct witness *other = &witnesses->list[i];
 
 		if (other->uid == w->uid && other->gid == w->gid &&
-		    other->user_ns.ino == w->user_ns.ino && other->user_ns.dev == w->user_ns.dev)
+		    namespace_equal(&other->user_ns, &w->user_ns))
 			return other;
 	}
 	return NULL;
@@ -211,7 +213,9 @@ int witness_find(struct collect *c, const struct collect_thread *th, const struc
 		*ret = slot;
 		return 0;
 	}
-	r = start_witness(c->ctx, &w, is_own(&w.user_ns) ? -EBADF : user_ns);
+	r = is_own(c, &w.user_ns);
+	if (r >= 0)
+		r = start_witness(c->ctx, &w, r ? -EBADF : user_ns);
 	if (r < 0)
 		return r;
 	slot = arena_append(c->arena, &c->witnesses->list, &c->witnesses->n, sizeof(*slot));

@@ -276,10 +276,110 @@ def threads_in_user_namespace():
     return count(pid, 2)
 
 
+def numbers():
+    """Where the next number comes from, and where numbers end."""
+    script = ("[ -e /proc/sys/kernel/pid_max ] && echo 5000 >/proc/sys/kernel/pid_max\n"
+              "echo 4900 >/proc/sys/kernel/ns_last_pid; /bin/true; /bin/true; exec sleep 100000")
+    host = namespaces.read("/proc/sys/kernel/pid_max")
+    pid = count(child_of(start(["unshare", "--pid", "--fork", "sh", "-c", script])), 1)
+    await_that(lambda: namespaces.status(pid)["Name"] == ["sleep"])
+    numbers.own_max = namespaces.read("/proc/sys/kernel/pid_max") == host
+    return pid
+
+
+def check_numbers(root):
+    said = subprocess.run(["nsenter", "--target", str(root), "--pid", "sh", "-c",
+                           "echo $$; cat /proc/sys/kernel/pid_max"], capture_output=True, text=True)
+    number, most = said.stdout.split()
+    if number != "4903" or (numbers.own_max and most != "5000"):
+        raise Failed("the next process got %s, pid_max is %s" % (number, most))
+
+
+CHECKS = {numbers: check_numbers}
+
+
+# ---- cases that are refused, and with which words ------------------------------------------------
+
+def python(script):
+    return [sys.executable, "-S", "-c", "import ctypes, os, signal\nc = ctypes.CDLL(None)\n" + script]
+
+
+def undumpable():
+    """Executed in a user namespace whose root is an ordinary user, and then another user."""
+    def run():
+        os.setgroups([])
+        os.setresgid(4243, 4243, 4243)
+        os.setresuid(4242, 4242, 4242)
+        check(libc.prctl(4, 1, 0, 0, 0))
+        os.execvp("unshare", ["unshare", "--user", "--map-root-user", "perl", "-e",
+                              "require 'syscall.ph'; syscall(&SYS_prctl, 4, 0, 0, 0, 0);"
+                              "sleep(100000)"])
+    pid = start(run)
+    await_that(lambda: "perl" in namespaces.read("/proc/%d/cmdline" % pid))
+    return count(pid, 1)
+
+
+def entered_zombie():
+    """Dead, and its parent outside does not reap it."""
+    init = child_of(start(["unshare", "--pid", "--fork"] + SLEEP))
+    count(init, 1)
+
+    def parent():
+        fd = os.open("/proc/%d/ns/pid" % init, os.O_RDONLY)
+        check(libc.setns(fd, CLONE_NEWPID))
+        be(["true"])
+        forever()
+    outside = start(parent)
+    await_that(lambda: namespaces.status(child_of(outside)).get("State", "?")[0] == "Z")
+    return init
+
+
+def faulted_init():
+    def run():
+        check(libc.unshare(CLONE_NEWPID))
+        be(python("ctypes.string_at(0)"))
+        forever()
+    pid = start(run)
+    await_that(lambda: namespaces.status(child_of(pid)).get("State", "?")[0] == "Z")
+    return pid
+
+
+def foreign_namespace():
+    """Its children would be born among processes that are not dumped."""
+    init = child_of(start(["unshare", "--pid", "--fork"] + SLEEP))
+
+    def run():
+        fd = os.open("/proc/%d/ns/pid" % init, os.O_RDONLY)
+        check(libc.setns(fd, CLONE_NEWPID))
+        os.close(fd)
+        os.execvp(SLEEP[0], SLEEP)
+    return count(start(run), 1)
+
+
+def not_the_init():
+    init = child_of(start(["unshare", "--pid", "--fork", "sh", "-c", "sleep 100000; :"]))
+    return count(child_of(init), 1)
+
+
+def memfd_noexec():
+    script = "echo 1 >/proc/sys/vm/memfd_noexec; exec sleep 100000"
+    return count(child_of(start(["unshare", "--pid", "--fork", "sh", "-c", script])), 1)
+
+
+REFUSED = {
+    undumpable: "is not dumpable, and its memory belongs to a user namespace",
+    entered_zombie: "is a zombie whose parent is outside the tree",
+    faulted_init: "killed by a signal that no init can be killed by again",
+    foreign_namespace: "PID namespace whose init is outside",
+    not_the_init: "is in another PID namespace than coppice, and not its init",
+    memfd_noexec: "has a vm.memfd_noexec of its own",
+}
+
 CASES = [container, container_session, unshare_in_unshare, unshare_in_unshare_container,
          user_in_user, user_container, user_alone, user_of_user, entered, entered_own_session,
          entered_deep, entered_from_inside, deep_chain, unborn, dead_init, zombie_init,
-         background_jobs, daemons, crossed_sessions, threads_in_user_namespace]
+         background_jobs, daemons, crossed_sessions, threads_in_user_namespace,
+         numbers] + list(REFUSED)
 
 
 # ---- running them ----------------------------------------------------------------------------
@@ -320,14 +420,31 @@ def one_round(root, image, work):
     return root
 
 
+def expect_refusal(root, text, work):
+    """And nothing has happened to the tree."""
+    before = namespaces.state(root)
+    code, said = coppice(COPPICE, ["dump", "-t", str(root), "-D", work + "/image"], work)
+    if code != 1 or text not in said:
+        raise Failed("dump must be refused with %r; exit %d:\n%s" % (text, code, said))
+    asleep(root)
+    different = namespaces.compare(before, namespaces.state(root))
+    if different:
+        raise Failed("the refused dump changed the tree:\n" + "\n".join(different))
+    return "ok"
+
+
 def run_case(case, work):
     root = case()
     top = os.path.dirname(work)
+    if case in REFUSED:
+        return expect_refusal(root, REFUSED[case], work)
     for number in range(ROUNDS):
         try:
             root = one_round(root, "%s/image-%d" % (top, number), work)
         except Failed as e:
             raise Failed("round %d: %s" % (number + 1, e)) from None
+    if case in CHECKS:
+        CHECKS[case](root)
     return "ok"
 
 
