@@ -7,6 +7,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
@@ -105,6 +106,10 @@ static pid_t start_tree(void)
 	pid = fork();
 	if (pid == 0) {
 		(void)dup2(ready[1], READY);
+		for (int i = 0; i < READY; i++) {
+			(void)close(i);
+			(void)open("/dev/null", O_RDWR);
+		}
 		(void)close_range(READY + 1, ~0U, 0);
 		be_tree();
 	}

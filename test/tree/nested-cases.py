@@ -95,10 +95,19 @@ def asleep(pid):
     await_that(all_quiet)
 
 
-def count(pid, n):
-    """Waits until the tree has @n processes, all asleep."""
-    await_that(lambda: len(namespaces.members(pid)) >= n)
-    asleep(pid)
+def count(pid, n, zombies=0):
+    """Waits until the tree has @n processes, so many of them dead and the others asleep."""
+    def as_wanted():
+        states = [namespaces.status(p).get("State", "?")[0] for p in namespaces.members(pid)]
+        return len(states) == n and states.count("Z") == zombies and set(states) <= set("SZ")
+    await_that(as_wanted)
+    return pid
+
+
+def named(pid, name):
+    """Waits until all descendants have that name."""
+    await_that(lambda: all(namespaces.status(p).get("Name") == [name]
+                           for p in namespaces.members(pid) if p != pid))
     return pid
 
 
@@ -211,17 +220,13 @@ def zombie_init():
         be(["true"])
         forever()
     pid = start(run)
-    await_that(lambda: namespaces.status(child_of(pid)).get("State", ["?"])[0] == "Z")
-    return count(pid, 2)
+    return count(pid, 2, 1)
 
 
 def background_jobs():
     """A shell with job control; pipelines whose leaders have exited."""
     script = "set -m; true | sleep 100000 | sleep 100001 & sleep 100002 & sleep 100003; :"
-    pid = start(["bash", "-c", script])
-    count(pid, 5)
-    await_that(lambda: len(namespaces.members(pid)) == 5)
-    return pid
+    return named(count(start(["bash", "-c", script]), 5), "sleep")
 
 
 def daemons():
@@ -236,7 +241,7 @@ def daemons():
         for _ in range(3):
             os.waitpid(be(daemon), 0)
         forever()
-    return count(start(run), 4)
+    return named(count(start(run), 4), "sleep")
 
 
 def crossed_sessions():
@@ -250,10 +255,9 @@ def crossed_sessions():
             os.setsid()
             be(forever)
             forever()
-        a = be(lambda: (os.setsid(), be(b), be(forever), forever()))
-        count(a, 4)
+        be(lambda: (os.setsid(), be(b), be(forever), forever()))
         forever()
-    return count(start(run), 6)
+    return count(start(run), 7, 1)
 
 
 def threads_in_user_namespace():
