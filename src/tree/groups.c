@@ -47,7 +47,7 @@ static int setpgid_step(struct builder *bu, uint32_t actor, uint32_t process, ui
 	step->target = process;
 	step->group = bu->groups[group].founder;
 	if (step->group == PLAN_NONE)
-		step->outside = bu->groups[group].outside;
+		step->outside_group = bu->groups[group].outside;
 	bu->place[process].group = group;
 	return 0;
 }
@@ -220,23 +220,28 @@ static uint32_t who_sees(const struct builder *bu, uint32_t group)
 	return bu->birth->groups[group].member;
 }
 
+int groups_move(struct builder *bu, uint32_t process, uint32_t group)
+{
+	uint32_t actor = bu->place[process].born_under;
+
+	if (groups_ensure(bu, group, actor) < 0 ||
+	    setpgid_step(bu, actor, process, group, "goes to group %d, which it does not see") < 0)
+		return -ENOMEM;
+	if (actor == PLAN_NONE)
+		bu->plan->steps[bu->plan->n_steps - 1].outside = bu->place[process].leader;
+	return 0;
+}
+
 /* By itself, or by the scaffold that it was born under. */
 static int go_to_group(struct builder *bu, uint32_t process, const char *why)
 {
-	uint32_t group = final_group(bu, process), actor = process;
-	const struct birth_group *g = &bu->birth->groups[group];
-	bool visible = tree_ns_is_in(bu->tree, g->ns, bu->place[process].ns);
-	uint32_t pair = 0;
+	uint32_t group = final_group(bu, process);
 
-	if (!visible)
-		actor = bu->place[process].born_under;
-	if (actor == PLAN_NONE && outside_pair(bu, bu->place[process].birth, BIRTH_NONE, &pair) < 0)
+	if (!tree_ns_is_in(bu->tree, bu->birth->groups[group].ns, bu->place[process].ns))
+		return groups_move(bu, process, group);
+	if (groups_ensure(bu, group, process) < 0)
 		return -ENOMEM;
-	if (groups_ensure(bu, group, actor) < 0 || setpgid_step(bu, actor, process, group, why) < 0)
-		return -ENOMEM;
-	if (actor == PLAN_NONE)
-		bu->plan->steps[bu->plan->n_steps - 1].outside = pair;
-	return 0;
+	return groups_join(bu, process, group, why);
 }
 
 static bool founds_group(const struct builder *bu, uint32_t process)
