@@ -271,6 +271,20 @@ int grown_let_go(struct grown *g, bool leave_stopped)
 }
 
 /*
+ * An init that is in a group whose leader has died in its namespace never gets to its end: it waits
+ * until no number but its own is in use there (zap_pid_ns_processes()), and uses that one itself.
+ */
+static void leave_groups(struct grown *g)
+{
+	bool nested = g->container || g->n_pid_ns > 1;
+
+	for (size_t i = 0; nested && i < g->n_tasks; i++)
+		if (g->tasks[i]->state == PUPPET_LOOP && g->tasks[i]->tid == g->tasks[i]->tgid)
+			(void)puppet_call(g->ctx, g->tasks[i], "setpgid(0, 0)", SYS_setpgid,
+					  (const struct call_arg[6]){});
+}
+
+/*
  * Orphans of killed stubs come to us while we are a subreaper, so that none is left as a zombie
  * to an init that may not reap.
  */
@@ -280,6 +294,7 @@ static void kill_all(struct grown *g)
 
 	(void)prctl(PR_GET_CHILD_SUBREAPER, &was);
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+	leave_groups(g);
 	for (size_t i = 0; i < g->n_tasks; i++)
 		if (g->tasks[i]->state != PUPPET_GONE)
 			(void)syscall(SYS_tgkill, g->tasks[i]->tgid, g->tasks[i]->tid, SIGKILL);

@@ -8,9 +8,11 @@ twice, and compared by namespaces.py, which shares no code with coppice.
 """
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "live")]
@@ -299,7 +301,36 @@ def check_numbers(root):
         raise Failed("the next process got %s, pid_max is %s" % (number, most))
 
 
-CHECKS = {numbers: check_numbers}
+def init_in_dead_group():
+    """Such an init waits for ever in its end (zap_pid_ns_processes() in the kernel): for the number of
+    its own group, which is in use in its PID namespace. Coppice helps it out before the kill."""
+    def init():
+        leader = be(lambda: (os.setpgid(0, 0), forever()))
+        await_that(lambda: os.getpgid(leader) == leader)
+        os.setpgid(0, leader)
+        os.kill(leader, signal.SIGKILL)
+        os.waitpid(leader, 0)
+        os.execvp(SLEEP[0], SLEEP)
+
+    def run():
+        check(libc.unshare(CLONE_NEWPID))
+        be(init)
+        forever()
+    return named(count(start(run), 2), "sleep")
+
+
+def end(root):
+    """By coppice: nobody else can."""
+    image = tempfile.mkdtemp(prefix="coppice-test-")
+    members = namespaces.members(root)
+    code, text = coppice(COPPICE, ["dump", "-t", str(root), "-D", image], "/")
+    shutil.rmtree(image)
+    if code != 0:
+        raise Failed("the last dump exits %d:\n%s" % (code, text))
+    gone(members)
+
+
+CHECKS = {numbers: check_numbers, init_in_dead_group: end}
 
 
 # ---- cases that are refused, and with which words ------------------------------------------------
@@ -383,7 +414,7 @@ CASES = [container, container_session, unshare_in_unshare, unshare_in_unshare_co
          user_in_user, user_container, user_alone, user_of_user, entered, entered_own_session,
          entered_deep, entered_from_inside, deep_chain, unborn, dead_init, zombie_init,
          background_jobs, daemons, crossed_sessions, threads_in_user_namespace,
-         numbers] + list(REFUSED)
+         numbers, init_in_dead_group] + list(REFUSED)
 
 
 # ---- running them ----------------------------------------------------------------------------
