@@ -135,10 +135,35 @@ static void measure_depths(struct candidate *sorted, size_t n, pid_t root)
 	}
 }
 
-static int add_thread(struct collect *c, struct collect_process *p, struct puppet *puppet)
+static int read_thread(struct collect *c, struct collect_thread *t)
+{
+	_cleanup_close_ int fd = -EBADF;
+	pid_t pid = t->process->pid;
+	int r;
+
+	r = proc_open_task(t->process->proc_fd, t->tid, &fd);
+	if (r < 0)
+		return err_sys(c->ctx, r, "open(/proc/%d/task/%d)", pid, t->tid);
+	r = proc_read_stat(fd, &t->stat);
+	if (r < 0)
+		return err_sys(c->ctx, r, "reading /proc/%d/task/%d/stat", pid, t->tid);
+	r = proc_read_status(fd, c->arena, &t->status);
+	return r < 0 ? err_sys(c->ctx, r, "reading /proc/%d/task/%d/status", pid, t->tid) : 0;
+}
+
+/* Of a process with a single thread /proc/PID says the same, and the half of it has been read. */
+static int read_only_thread(struct collect *c, struct collect_thread *t)
+{
+	int r = proc_read_status(t->process->proc_fd, c->arena, &t->status);
+
+	t->stat = t->process->stat;
+	return r < 0 ? err_sys(c->ctx, r, "reading /proc/%d/status", t->process->pid) : 0;
+}
+
+static int add_thread(struct collect *c, struct collect_process *p, struct puppet *puppet,
+		      bool only)
 {
 	struct collect_thread *t = &p->threads[p->n_threads];
-	_cleanup_close_ int fd = -EBADF;
 	int r;
 
 	t->process = p;
@@ -148,15 +173,9 @@ static int add_thread(struct collect *c, struct collect_process *p, struct puppe
 	if (!t->msg)
 		return err_oom(c->ctx);
 	coppice__thread__init(t->msg);
-	r = proc_open_task(p->proc_fd, t->tid, &fd);
+	r = only ? read_only_thread(c, t) : read_thread(c, t);
 	if (r < 0)
-		return err_sys(c->ctx, r, "open(/proc/%d/task/%d)", p->pid, t->tid);
-	r = proc_read_stat(fd, &t->stat);
-	if (r < 0)
-		return err_sys(c->ctx, r, "reading /proc/%d/task/%d/stat", p->pid, t->tid);
-	r = proc_read_status(fd, c->arena, &t->status);
-	if (r < 0)
-		return err_sys(c->ctx, r, "reading /proc/%d/task/%d/status", p->pid, t->tid);
+		return r;
 	p->threads[p->n_threads++] = *t;
 	p->msg->threads[p->msg->n_threads++] = t->msg;
 	return 0;
@@ -170,7 +189,8 @@ static int add_threads(struct collect *c, struct collect_process *p,
 	if (!p->threads || !p->msg->threads)
 		return err_oom(c->ctx);
 	for (size_t i = 0; i < held->n_tasks; i++) {
-		int r = add_thread(c, p, held->tasks[i]);
+		bool only = held->n_tasks == 1 && held->tasks[0]->tid == held->pid;
+		int r = add_thread(c, p, held->tasks[i], only);
 
 		if (r < 0)
 			return r;
@@ -292,15 +312,20 @@ static int collect_local(struct collect *c, struct collect_process *p)
 	return 0;
 }
 
-/*
- * What is asked in one table. The puppet answers while the coordinator reads on about the next
- * process. One is under way at a time.
- */
+/* How many are asked at the same time: their answers come while further ones are being asked. */
+enum { AT_ONCE = 32 };
+
+/* What one thread is asked, in one table. */
 struct question {
-	struct collect_thread *th; /* who is asked; NULL: none is under way */
+	struct collect_thread *th;
 	struct call_table table;
 	uint32_t process[ASPECTS_MAX]; /* where each aspect's entries begin */
 	uint32_t thread[ASPECTS_MAX];
+};
+
+struct questions {
+	struct question *all; /* AT_ONCE */
+	size_t n;	      /* under way */
 };
 
 /* The first thread is also asked what concerns the whole process. */
@@ -349,8 +374,28 @@ static int while_asking(struct collect *c, int r, const struct collect_thread *t
 			 th->process->pid, th->process->stat.comm);
 }
 
-static int ask(struct collect *c, struct question *q, struct collect_thread *th)
+/* After an error, which is the one to be told, no puppet may be left with a table. */
+static int await_answers(struct collect *c, struct questions *qs, int r)
 {
+	struct err first = c->ctx->err;
+
+	for (size_t i = 0; i < qs->n; i++) {
+		struct question *q = &qs->all[i];
+		int finished = puppet_finish(c->ctx, q->th->puppet, &q->table);
+
+		if (r < 0)
+			continue;
+		r = finished < 0 ? while_asking(c, finished, q->th) : take_replies(c, q, q->th);
+		first = c->ctx->err;
+	}
+	qs->n = 0;
+	c->ctx->err = first;
+	return r;
+}
+
+static int ask(struct collect *c, struct questions *qs, struct collect_thread *th)
+{
+	struct question *q = &qs->all[qs->n];
 	int r;
 
 	call_table_reset(&q->table);
@@ -359,30 +404,8 @@ static int ask(struct collect *c, struct question *q, struct collect_thread *th)
 	if (r < 0)
 		return while_asking(c, r, th);
 	q->th = th;
+	qs->n++;
 	return 0;
-}
-
-static int await_answer(struct collect *c, struct question *q)
-{
-	struct collect_thread *th = q->th;
-	int r;
-
-	if (!th)
-		return 0;
-	q->th = NULL;
-	r = puppet_finish(c->ctx, th->puppet, &q->table);
-	return r < 0 ? while_asking(c, r, th) : take_replies(c, q, th);
-}
-
-/* After an error, which is the one to be told: the puppet must not be left with the table. */
-static void abandon(struct collect *c, struct question *q)
-{
-	struct err first = c->ctx->err;
-
-	if (q->th)
-		(void)puppet_finish(c->ctx, q->th->puppet, &q->table);
-	q->th = NULL;
-	c->ctx->err = first;
 }
 
 /* Does @p have a table that a process before it has too, and that answering might change? */
@@ -391,37 +414,78 @@ static bool shares(const struct collect_process *p)
 	return p->mm_owner != p || p->files_owner != p || p->fs_owner != p || p->sighand_owner != p;
 }
 
-/* On return the last thread's question may be under way. */
-static int collect_process_state(struct collect *c, struct collect_process *p, struct question *q)
+/* On return questions may be under way. */
+static int ask_process(struct collect *c, struct collect_process *p, struct questions *qs)
 {
-	int r = shares(p) ? await_answer(c, q) : 0;
+	int r = 0;
 
-	if (r >= 0)
-		r = collect_local(c, p);
 	for (size_t i = 0; r >= 0 && i < p->n_threads; i++) {
-		r = await_answer(c, q);
+		if (qs->n == AT_ONCE || i > 0 || shares(p))
+			r = await_answers(c, qs, r);
 		if (r >= 0)
-			r = ask(c, q, &p->threads[i]);
+			r = ask(c, qs, &p->threads[i]);
 	}
 	return r;
 }
 
-static int collect_states(struct collect *c)
+static const struct proc_map *find_vdso(const struct collect_process *p)
 {
-	struct question q = {0};
+	for (size_t i = p->n_maps; i-- > 0;)
+		if (strcmp(p->maps[i].name, "[vdso]") == 0)
+			return &p->maps[i];
+	return NULL;
+}
+
+/*
+ * Not before the mappings and descriptors of all have been read: from here on the processes have
+ * some of ours.
+ */
+static void enter(struct collect *c, struct puppet_tree *tree)
+{
+	for (size_t i = 0; i < c->n_processes && !c->stubs; i++) {
+		struct collect_process *p = &c->processes[i];
+		const struct proc_map *vdso = find_vdso(p->mm_owner);
+
+		for (size_t k = 0; k < p->n_threads; k++)
+			puppet_tell(p->threads[k].puppet,
+				    &(const struct puppet_facts){
+					    .filtered = p->threads[k].status.seccomp != 0,
+					    .own_files = p->threads[k].own_files,
+					    .vdso_start = vdso ? vdso->start : 0,
+					    .vdso_end = vdso ? vdso->end : 0,
+				    });
+	}
+	puppet_tree_enter(c->ctx, tree);
+}
+
+static int ask_all(struct collect *c)
+{
+	struct questions qs = {.all = arena_new_n(c->arena, struct question, AT_ONCE)};
 	int r = 0;
 
-	call_table_init(&q.table, c->arena);
+	if (!qs.all)
+		return err_oom(c->ctx);
+	for (size_t i = 0; i < AT_ONCE; i++)
+		call_table_init(&qs.all[i].table, c->arena);
 	for (size_t i = 0; r >= 0 && i < c->n_processes; i++) {
 		r = cancel_point(c->ctx);
 		if (r >= 0)
-			r = collect_process_state(c, &c->processes[i], &q);
+			r = ask_process(c, &c->processes[i], &qs);
+		progress(c->ctx, "asking", i + 1, c->n_processes);
+	}
+	return await_answers(c, &qs, r);
+}
+
+static int collect_states(struct collect *c)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < c->n_processes; i++) {
+		r = cancel_point(c->ctx);
+		if (r >= 0)
+			r = collect_local(c, &c->processes[i]);
 		progress(c->ctx, "collecting", i + 1, c->n_processes);
 	}
-	if (r >= 0)
-		r = await_answer(c, &q);
-	if (r < 0)
-		abandon(c, &q);
 	return r;
 }
 
@@ -450,7 +514,7 @@ static int collect_files(struct collect *c)
 	return files_collect_late(c);
 }
 
-int collect_tree(struct collect *c, const struct puppet_tree *tree)
+int collect_tree(struct collect *c, struct puppet_tree *tree)
 {
 	int r = new_checkpoint(c);
 
@@ -469,5 +533,9 @@ int collect_tree(struct collect *c, const struct puppet_tree *tree)
 	if (r < 0)
 		return r;
 	r = collect_files(c);
+	if (r < 0)
+		return r;
+	enter(c, tree);
+	r = ask_all(c);
 	return r < 0 ? r : outside_mark(c);
 }

@@ -13,6 +13,7 @@ void collect_deinit(struct collect *c);
 
 /*
  * Collects every process of @tree, whose tasks are held. 0 also when there are refusals: the caller looks at
- * c->refusals. Processes get their ids here: parents before children, level by level, by PID within a level.
+ * c->refusals. Processes get their ids here: parents before children, level by level, by PID within a
+ * level. On return the first task of each process of a running tree is in its loop.
  */
-int collect_tree(struct collect *c, const struct puppet_tree *tree);
+int collect_tree(struct collect *c, struct puppet_tree *tree);

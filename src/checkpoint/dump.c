@@ -15,6 +15,7 @@
 #include "image/writer.h"
 #include "task/disarm.h"
 #include "task/memory.h"
+#include "task/settle.h"
 #include "tree/planner.h"
 #include "util/cleanup.h"
 
@@ -84,17 +85,25 @@ static int stage_collect(struct dump *d)
 	return r < 0 ? r : origin_collect(&d->collect);
 }
 
+static int refused(struct dump *d)
+{
+	const struct collect *c = &d->collect;
+
+	if (c->n_refusals == 0)
+		return 0;
+	return refusals_error(d->ctx, c->refusals, c->n_refusals, "coppice check -t");
+}
+
 /* What dump accepts, restore can grow: the plan is made and replayed on the model now. */
 static int stage_plan(struct dump *d)
 {
-	struct collect *c = &d->collect;
 	struct tree *tree;
 	struct plan *plan;
-	int r;
+	int r = refused(d);
 
-	if (c->n_refusals > 0)
-		return refusals_error(d->ctx, c->refusals, c->n_refusals, "coppice check -t");
-	r = tree_from_checkpoint(d->ctx, &d->arena, c->cp, &tree);
+	if (r < 0)
+		return r;
+	r = tree_from_checkpoint(d->ctx, &d->arena, d->collect.cp, &tree);
 	if (r >= 0)
 		r = planner_run_checked(d->ctx, &d->arena, tree, &plan);
 	return r < 0 ? err_while(d->ctx, r, "planning how to grow the tree again") : 0;
@@ -106,6 +115,13 @@ static int stage_memory(struct dump *d)
 
 	return r < 0 ? err_while(d->ctx, r, "writing the memory of the tree to %s", d->opt->dir)
 		     : 0;
+}
+
+static int stage_settle(struct dump *d)
+{
+	int r = settle_tree(&d->collect);
+
+	return r < 0 ? r : refused(d);
 }
 
 static int stage_write(struct dump *d)
@@ -174,6 +190,10 @@ static int run_stages(struct dump *d)
 	if (r < 0)
 		return r;
 	stage_end(times, "memory");
+	r = stage_settle(d);
+	if (r < 0)
+		return r;
+	stage_end(times, "settle");
 	r = stage_write(d);
 	if (r < 0)
 		return r;

@@ -54,7 +54,7 @@ static int do_setpgid(struct grown *g, const struct plan_step *step)
 		step->process == PLAN_NONE ? NULL : process_of(g, step->process);
 	const struct grown_process *target = process_of(g, step->target);
 	pid_t who = caller ? number_for(caller, target) : target->here;
-	pid_t group = step->group == PLAN_NONE ? g->leaders[step->outside]->tid
+	pid_t group = step->group == PLAN_NONE ? g->leaders[step->outside_group]->tid
 		      : caller		       ? number_for(caller, process_of(g, step->group))
 					       : process_of(g, step->group)->here;
 	char what[64];

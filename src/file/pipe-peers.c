@@ -118,7 +118,8 @@ static int read_ancestors(struct collect *c)
 			return r;
 		pid = stat.ppid;
 	}
-	qsort(files->ancestor_pipes, files->n_ancestor_pipes, sizeof(ino_t), compare_ino);
+	if (files->n_ancestor_pipes > 1)
+		qsort(files->ancestor_pipes, files->n_ancestor_pipes, sizeof(ino_t), compare_ino);
 	files->ancestors_read = true;
 	return 0;
 }

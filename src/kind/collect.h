@@ -50,6 +50,7 @@ struct collect_thread {
 	struct puppet *puppet;
 	struct proc_stat stat;	   /* /proc/PID/task/TID/stat */
 	struct proc_status status; /* /proc/PID/task/TID/status */
+	bool own_files;		   /* its descriptor table is not that of the first thread */
 	pid_t landlock_witness;	   /* private to task/landlock.c */
 	int32_t witness_key;	   /* private to task/keyring.c */
 };
@@ -74,6 +75,7 @@ struct collect_process {
 	struct collect_process *files_owner;
 	struct collect_process *fs_owner;
 	struct collect_process *sighand_owner;
+	bool mm_shared;	    /* another process of the tree has the same address space */
 	bool has_undo_list; /* semop(SEM_UNDO) may have been used; threads always have one */
 	/* Parsed once by the memory aspect for mm owners; others look here. */
 	struct proc_map *maps;

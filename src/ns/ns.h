@@ -12,7 +12,7 @@
 
 /* A namespace that has been met. */
 struct known_ns {
-	struct namespace_id id;
+	uint64_t ino;
 	bool inhabited; /* PID: its init is in the tree */
 };
 
@@ -25,9 +25,9 @@ struct collect_namespaces {
 
 /* Those of @c, made at the first call; NULL: out of memory. */
 struct collect_namespaces *ns_of(struct collect *c);
-int ns_identify(struct context *ctx, int fd, struct namespace_id *ret);
-/* The id of the one that has been met as @id; 0: it has not. */
-uint32_t ns_known(const struct known_ns *list, size_t n, const struct namespace_id *id);
+int ns_identify(struct context *ctx, int fd, uint64_t *ret_ino);
+/* The id of the one that has been met with that inode number; 0: it has not. */
+uint32_t ns_known(const struct known_ns *list, size_t n, uint64_t ino);
 
 /*
  * The id of namespace @fd; a new one gets its message. What cannot be saved is refused with @p, who is

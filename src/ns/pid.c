@@ -19,8 +19,7 @@
 #include "ns/ns.h"
 #include "util/cleanup.h"
 
-static int add(struct collect *c, const struct namespace_id *id, uint32_t parent, uint32_t owner,
-	       uint32_t *ret_id)
+static int add(struct collect *c, uint64_t ino, uint32_t parent, uint32_t owner, uint32_t *ret_id)
 {
 	struct collect_namespaces *all = c->namespaces;
 	struct known_ns *known = arena_append(c->arena, &all->pid, &all->n_pid, sizeof(*known));
@@ -30,7 +29,7 @@ static int add(struct collect *c, const struct namespace_id *id, uint32_t parent
 
 	if (!known || !slot || !msg)
 		return err_oom(c->ctx);
-	*known = (struct known_ns){.id = *id};
+	*known = (struct known_ns){.ino = ino};
 	*slot = msg;
 	coppice__pid_ns__init(msg);
 	msg->id = (uint32_t)c->cp->n_pid_namespaces;
@@ -55,8 +54,8 @@ static int find_owner(struct collect *c, const struct collect_process *p, int fd
 }
 
 /* The first: where others live, too, owner and all are not ours to make again. */
-static int add_root(struct collect *c, const struct collect_process *root, int fd,
-		    const struct namespace_id *id, uint32_t *ret_id)
+static int add_root(struct collect *c, const struct collect_process *root, int fd, uint64_t ino,
+		    uint32_t *ret_id)
 {
 	const struct proc_ns_ids *numbers = &root->status.ns_tgid;
 	uint32_t owner = 0;
@@ -68,11 +67,11 @@ static int add_root(struct collect *c, const struct collect_process *root, int f
 				   collect_name(c, root));
 	else if (numbers->n > 1)
 		r = find_owner(c, root, fd, &owner);
-	return r < 0 ? r : add(c, id, 0, owner, ret_id);
+	return r < 0 ? r : add(c, ino, 0, owner, ret_id);
 }
 
-static int add_below(struct collect *c, const struct collect_process *p, int fd,
-		     const struct namespace_id *id, uint32_t *ret_id)
+static int add_below(struct collect *c, const struct collect_process *p, int fd, uint64_t ino,
+		     uint32_t *ret_id)
 {
 	_cleanup_close_ int above = sys_ns_parent(fd);
 	uint32_t parent = 0, owner = 0;
@@ -88,24 +87,24 @@ static int add_below(struct collect *c, const struct collect_process *p, int fd,
 	if (r < 0 || parent == 0)
 		return r;
 	r = find_owner(c, p, fd, &owner);
-	return r < 0 ? r : add(c, id, parent, owner, ret_id);
+	return r < 0 ? r : add(c, ino, parent, owner, ret_id);
 }
 
 int pid_ns_find(struct collect *c, const struct collect_process *p, int fd, uint32_t *ret_id)
 {
 	const struct collect_namespaces *all = ns_of(c);
-	struct namespace_id id;
+	uint64_t ino;
 	int r;
 
 	if (!all)
 		return err_oom(c->ctx);
-	r = ns_identify(c->ctx, fd, &id);
+	r = ns_identify(c->ctx, fd, &ino);
 	if (r < 0)
 		return r;
-	*ret_id = ns_known(all->pid, all->n_pid, &id);
+	*ret_id = ns_known(all->pid, all->n_pid, ino);
 	if (*ret_id)
 		return 0;
-	return all->n_pid ? add_below(c, p, fd, &id, ret_id) : add_root(c, p, fd, &id, ret_id);
+	return all->n_pid ? add_below(c, p, fd, ino, ret_id) : add_root(c, p, fd, ino, ret_id);
 }
 
 /* ---- what became of the inits ---------------------------------------------------------------- */
@@ -116,7 +115,7 @@ static bool is_init(const struct collect_process *p)
 }
 
 /* Somebody who lives in the namespace; none of the tree does. */
-static int find_inhabitant(struct collect *c, const struct namespace_id *id, pid_t *ret)
+static int find_inhabitant(struct collect *c, uint64_t ino, pid_t *ret)
 {
 	_cleanup_closedir_ DIR *dir = opendir("/proc");
 	struct dirent *entry;
@@ -130,8 +129,7 @@ static int find_inhabitant(struct collect *c, const struct namespace_id *id, pid
 
 		(void)snprintf(path, sizeof(path), "%.16s/ns/pid", entry->d_name);
 		if (isdigit((unsigned char)entry->d_name[0]) &&
-		    fstatat(dirfd(dir), path, &st, 0) == 0 && st.st_ino == id->ino &&
-		    st.st_dev == id->dev)
+		    fstatat(dirfd(dir), path, &st, 0) == 0 && st.st_ino == ino)
 			*ret = (pid_t)atoi(entry->d_name);
 	}
 	return 0;
@@ -159,7 +157,7 @@ static int judge_uninhabited(struct collect *c, const struct collect_process *p)
 		msg->state = COPPICE__PID_NS_STATE__PID_NS_UNBORN;
 		return 0;
 	}
-	r = find_inhabitant(c, &c->namespaces->pid[index].id, &inhabitant);
+	r = find_inhabitant(c, c->namespaces->pid[index].ino, &inhabitant);
 	return r < 0 || inhabitant == 0 ? r : refuse_foreign(c, p, inhabitant);
 }
 

@@ -22,21 +22,21 @@ struct collect_namespaces *ns_of(struct collect *c)
 	return c->namespaces;
 }
 
-uint32_t ns_known(const struct known_ns *list, size_t n, const struct namespace_id *id)
+uint32_t ns_known(const struct known_ns *list, size_t n, uint64_t ino)
 {
 	for (size_t i = 0; i < n; i++)
-		if (namespace_equal(&list[i].id, id))
+		if (list[i].ino == ino)
 			return (uint32_t)i + 1;
 	return 0;
 }
 
-int ns_identify(struct context *ctx, int fd, struct namespace_id *ret)
+int ns_identify(struct context *ctx, int fd, uint64_t *ret_ino)
 {
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
 		return err_sys(ctx, -errno, "fstat(namespace)");
-	*ret = (struct namespace_id){st.st_dev, st.st_ino};
+	*ret_ino = st.st_ino;
 	return 0;
 }
 

@@ -12,8 +12,8 @@
 #include "ns/ns.h"
 #include "util/cleanup.h"
 
-static int add(struct collect *c, const struct collect_process *p, int fd,
-	       const struct namespace_id *id, uint32_t parent, int parent_fd, uint32_t *ret_id)
+static int add(struct collect *c, const struct collect_process *p, int fd, uint64_t ino,
+	       uint32_t parent, int parent_fd, uint32_t *ret_id)
 {
 	struct collect_namespaces *all = c->namespaces;
 	struct known_ns *known = arena_append(c->arena, &all->user, &all->n_user, sizeof(*known));
@@ -24,7 +24,7 @@ static int add(struct collect *c, const struct collect_process *p, int fd,
 
 	if (!known || !slot || !msg)
 		return err_oom(c->ctx);
-	*known = (struct known_ns){.id = *id};
+	*known = (struct known_ns){.ino = ino};
 	*slot = msg;
 	coppice__user_ns__init(msg);
 	msg->id = (uint32_t)c->cp->n_user_namespaces;
@@ -39,7 +39,7 @@ int user_ns_find(struct collect *c, const struct collect_process *p, int fd, uin
 	struct collect_namespaces *all = ns_of(c);
 	_cleanup_close_ int above = -EBADF;
 	const struct surroundings *s;
-	struct namespace_id id;
+	uint64_t ino;
 	uint32_t parent = 0;
 	bool own;
 	int r;
@@ -48,11 +48,11 @@ int user_ns_find(struct collect *c, const struct collect_process *p, int fd, uin
 		return err_oom(c->ctx);
 	r = surroundings_get(c->ctx, c->arena, &c->surroundings, &s);
 	if (r == 0)
-		r = ns_identify(c->ctx, fd, &id);
+		r = ns_identify(c->ctx, fd, &ino);
 	if (r < 0)
 		return r;
-	own = namespace_is_own(s, "user", &id);
-	*ret_id = own ? 0 : ns_known(all->user, all->n_user, &id);
+	own = namespace_is_own(s, "user", ino);
+	*ret_id = own ? 0 : ns_known(all->user, all->n_user, ino);
 	if (own || *ret_id)
 		return 0;
 	above = sys_ns_parent(fd);
@@ -63,5 +63,5 @@ int user_ns_find(struct collect *c, const struct collect_process *p, int fd, uin
 	if (above < 0)
 		return err_sys(c->ctx, above, "ioctl(NS_GET_PARENT)");
 	r = user_ns_find(c, p, above, &parent);
-	return r < 0 ? r : add(c, p, fd, &id, parent, above, ret_id);
+	return r < 0 ? r : add(c, p, fd, ino, parent, above, ret_id);
 }

@@ -33,9 +33,10 @@
 #include "util/context.h"
 #include "util/macro.h"
 
+/* Another process with the same memory may be using the place that was found earlier. */
 static int find_place(struct context *ctx, struct puppet *p)
 {
-	if (p->area->boot)
+	if (p->area->boot && place_is_free(ctx, p, p->area->boot))
 		return 0;
 	return place_find(ctx, p, &p->area->boot);
 }

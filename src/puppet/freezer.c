@@ -35,7 +35,9 @@ struct freezer {
 	const char *freeze;
 };
 
-static const struct freezer freezers[] = {
+enum { N_FREEZERS = 2 };
+
+static const struct freezer freezers[N_FREEZERS] = {
 	{"cgroup", "freezer", ":freezer:", "freezer.self_freezing", "freezer.state", "THAWED",
 	 "FROZEN"},
 	{"cgroup2", NULL, "::", "cgroup.freeze", "cgroup.freeze", "0", "1"},
@@ -78,14 +80,17 @@ static const struct proc_mount *find_mount(const struct freezer *f, const struct
 	return NULL;
 }
 
-/* The path in the line of /proc/PID/cgroup that is the freezer's; in place. NULL: there is none. */
-static char *cgroup_path(const struct freezer *f, char *text)
+/* The path in the line of /proc/PID/cgroup that is the freezer's, and its length. NULL: there is none. */
+static const char *cgroup_path(const struct freezer *f, const char *text, size_t *ret_len)
 {
-	for (char *line = text; line && *line; line = strchr(line, '\n')) {
+	for (const char *line = text; line && *line; line = strchr(line, '\n')) {
 		line += *line == '\n';
 		line += strspn(line, "0123456789");
-		if (strncmp(line, f->line, strlen(f->line)) == 0)
-			return line + strlen(f->line);
+		if (strncmp(line, f->line, strlen(f->line)) == 0) {
+			line += strlen(f->line);
+			*ret_len = strcspn(line, "\n");
+			return line;
+		}
 	}
 	return NULL;
 }
@@ -197,19 +202,20 @@ static bool is_freezing(const struct freezer *f, const char *path)
 	return dir >= 0 && io_read_file(dir, f->is_freezing, &text, NULL) == 0 && text[0] == '1';
 }
 
-/* Looks at cgroup @path and all above it. */
+/* Looks at cgroup @path (@len bytes) and all above it. */
 static int thaw_above(struct seizure *s, const struct freezer *f, const struct proc_mount *mount,
-		      const char *path)
+		      const char *path, size_t len)
 {
 	size_t outside = strcmp(mount->root, "/") == 0 ? 0 : strlen(mount->root);
 	char full[4200];
 	size_t base;
 
 	/* A mount may show a part of the hierarchy; what is above it cannot be seen. */
-	if (strncmp(path, mount->root, outside) != 0)
+	if (outside > len || strncmp(path, mount->root, outside) != 0)
 		return 0;
 	base = (size_t)snprintf(full, sizeof(full), "%s", mount->point);
-	(void)snprintf(full + base, sizeof(full) - base, "%s", path + outside);
+	(void)snprintf(full + base, sizeof(full) - base, "%.*s", (int)(len - outside),
+		       path + outside);
 	while (strlen(full) > base) {
 		int r = is_freezing(f, full) ? thaw(s, f, full) : 0;
 
@@ -220,35 +226,49 @@ static int thaw_above(struct seizure *s, const struct freezer *f, const struct p
 	return 0;
 }
 
-static int thaw_version(struct seizure *s, const struct freezer *f, const struct proc_mount *mount)
+/* @text is what a process has in /proc/PID/cgroup. */
+static int thaw_process(struct seizure *s, const struct proc_mount *const mounts[N_FREEZERS],
+			const char *text)
 {
-	const char *last = "/";
+	for (size_t i = 0; i < N_FREEZERS; i++) {
+		size_t len;
+		const char *path = mounts[i] ? cgroup_path(&freezers[i], text, &len) : NULL;
+		int r = path ? thaw_above(s, &freezers[i], mounts[i], path, len) : 0;
 
-	for (size_t i = 0; i < s->n_processes; i++) {
-		_cleanup_close_ int fd = -EBADF;
-		char *text, *path;
-		int r;
-
-		if (s->processes[i].n_tasks == 0 || proc_open(s->processes[i].pid, &fd) < 0 ||
-		    proc_read_text(fd, "cgroup", &s->scratch, &text) < 0)
-			continue;
-		path = cgroup_path(f, text);
-		if (!path)
-			continue;
-		path[strcspn(path, "\n")] = '\0';
-		/* Most processes are where the one before was. */
-		if (strcmp(path, last) == 0)
-			continue;
-		last = path;
-		r = thaw_above(s, f, mount, path);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
+static int thaw_processes(struct seizure *s, const struct proc_mount *const mounts[N_FREEZERS])
+{
+	_cleanup_free_ char *last = NULL;
+
+	for (size_t i = 0; i < s->n_processes; i++) {
+		_cleanup_free_ char *text = NULL;
+		char path[32];
+		int r;
+
+		(void)snprintf(path, sizeof(path), "/proc/%d/cgroup", s->processes[i].pid);
+		/* What has died meanwhile need not be thawed. */
+		if (s->processes[i].n_tasks == 0 || io_read_file(AT_FDCWD, path, &text, NULL) < 0)
+			continue;
+		/* Most processes are where the one before was. */
+		if (last && strcmp(text, last) == 0)
+			continue;
+		r = thaw_process(s, mounts, text);
+		if (r < 0)
+			return r;
+		free(last);
+		last = TAKE_PTR(text);
+	}
+	return 0;
+}
+
 int freezer_thaw(struct seizure *s)
 {
+	const struct proc_mount *seen[N_FREEZERS];
 	struct proc_mount *mounts;
 	int proc_fd, r;
 	size_t n;
@@ -260,13 +280,9 @@ int freezer_thaw(struct seizure *s)
 	}
 	if (r < 0)
 		return err_sys(s->ctx, r, "/proc/self/mountinfo");
-	for (size_t i = 0; i < sizeof(freezers) / sizeof(freezers[0]) && r == 0; i++) {
-		const struct proc_mount *mount = find_mount(&freezers[i], mounts, n);
-
-		if (mount)
-			r = thaw_version(s, &freezers[i], mount);
-	}
-	return r;
+	for (size_t i = 0; i < N_FREEZERS; i++)
+		seen[i] = find_mount(&freezers[i], mounts, n);
+	return thaw_processes(s, seen);
 }
 
 void freezer_freeze_again(struct context *ctx, struct thawed **thawed, size_t *n_thawed)

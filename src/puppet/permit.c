@@ -16,18 +16,30 @@
 #include "util/cleanup.h"
 #include "util/context.h"
 
-static int check_seccomp(struct context *ctx, struct puppet *p)
+/* Finds out whether the task is under seccomp, unless that has been told. */
+static int look_up(struct context *ctx, struct puppet *p)
 {
-	_cleanup_(arena_deinit) struct arena arena;
+	_cleanup_(arena_deinit) struct arena arena = {0};
 	struct proc_status status;
 	struct proc_stat stat;
 	int r;
 
+	if (p->told)
+		return 0;
 	arena_init(&arena, ctx);
 	r = attach_who(p->tgid, p->tid, &arena, &stat, &status);
 	if (r < 0)
 		return err_sys(ctx, r, "/proc/%d/task/%d/status", p->tgid, p->tid);
 	p->filtered = status.seccomp != 0;
+	return 0;
+}
+
+static int check_seccomp(struct context *ctx, struct puppet *p)
+{
+	int r = look_up(ctx, p);
+
+	if (r < 0)
+		return r;
 	/* A task that was attached at its birth has its parent's options, or may get them now. */
 	if (p->filtered && !p->suspended)
 		p->suspended =
@@ -35,8 +47,7 @@ static int check_seccomp(struct context *ctx, struct puppet *p)
 			       (void *)(long)(ATTACH_OPTIONS | PTRACE_O_SUSPEND_SECCOMP)) == 0;
 	if (!p->filtered || p->suspended)
 		return 0;
-	r = err_msg(ctx, -EPERM, "task %d (%s) is under seccomp, which cannot be suspended", p->tid,
-		    stat.comm);
+	r = err_msg(ctx, -EPERM, "task %d is under seccomp, which cannot be suspended", p->tid);
 	return err_hint(ctx, r, "run as root, and not under seccomp");
 }
 

@@ -89,16 +89,18 @@ static bool tail_fits(struct context *ctx, struct puppet *p, const struct tail *
 	return false;
 }
 
-static bool vdso_tail(struct context *ctx, struct puppet *p, const struct proc_map *map,
+static bool vdso_tail(struct context *ctx, struct puppet *p, puppet_addr start, puppet_addr end,
 		      struct tail *ret_tail)
 {
-	uint64_t end;
+	uint64_t content = start < end ? elf_content_end(ctx, p, start, false) : 0;
 
-	if (strcmp(map->name, "[vdso]") != 0)
-		return false;
-	end = elf_content_end(ctx, p, map->start, false);
-	*ret_tail = (struct tail){map->start + end, map->end};
-	return end > 0;
+	*ret_tail = (struct tail){start + content, end};
+	return content > 0;
+}
+
+static bool is_vdso(const struct proc_map *map)
+{
+	return strcmp(map->name, "[vdso]") == 0;
 }
 
 /* @maps[i] is an executable mapping of a file: finds the tail of its last segment. */
@@ -137,7 +139,19 @@ static bool leftover_tail(struct context *ctx, struct puppet *p, const struct pr
 	return true;
 }
 
-int place_find(struct context *ctx, struct puppet *p, puppet_addr *ret_at)
+bool place_is_free(struct context *ctx, struct puppet *p, puppet_addr at)
+{
+	unsigned char bytes[ARCH_BOOT_MAX];
+
+	if (puppet_read(ctx, p, at, bytes, sizeof(bytes)) < 0) {
+		err_clear(ctx); /* a place is looked for then, which tells */
+		return false;
+	}
+	return all_zero(bytes, sizeof(bytes));
+}
+
+/* In any of the mappings. */
+static int find_in_maps(struct context *ctx, struct puppet *p, puppet_addr *ret_at)
 {
 	_cleanup_(arena_deinit) struct arena arena = {0};
 	_cleanup_close_ int proc_fd = -EBADF;
@@ -157,7 +171,8 @@ int place_find(struct context *ctx, struct puppet *p, puppet_addr *ret_at)
 		return err_sys(ctx, r, "%s/maps", path);
 	/* From the end: there the vdso is. */
 	for (size_t i = n; i-- > 0;)
-		if (vdso_tail(ctx, p, &maps[i], &tail) && tail_fits(ctx, p, &tail, ret_at))
+		if (is_vdso(&maps[i]) && vdso_tail(ctx, p, maps[i].start, maps[i].end, &tail) &&
+		    tail_fits(ctx, p, &tail, ret_at))
 			return 0;
 	for (size_t i = n; i-- > 0;)
 		if (leftover_tail(ctx, p, &maps[i], &tail) && tail_fits(ctx, p, &tail, ret_at))
@@ -166,4 +181,14 @@ int place_find(struct context *ctx, struct puppet *p, puppet_addr *ret_at)
 		if (segment_tail(ctx, p, maps, i, &tail) && tail_fits(ctx, p, &tail, ret_at))
 			return 0;
 	return err_msg(ctx, -ENOENT, "no unused executable bytes (no vdso?) to start from");
+}
+
+int place_find(struct context *ctx, struct puppet *p, puppet_addr *ret_at)
+{
+	struct tail tail;
+
+	if (vdso_tail(ctx, p, p->area->vdso_start, p->area->vdso_end, &tail) &&
+	    tail_fits(ctx, p, &tail, ret_at))
+		return 0;
+	return find_in_maps(ctx, p, ret_at);
 }

@@ -121,6 +121,15 @@ int64_t puppet_call(struct context *ctx, struct puppet *p, const char *what, uin
 	return r < 0 ? r : call_result(&t, i);
 }
 
+void puppet_tell(struct puppet *p, const struct puppet_facts *facts)
+{
+	p->told = true;
+	p->filtered = facts->filtered;
+	p->own_files = facts->own_files;
+	p->area->vdso_start = facts->vdso_start;
+	p->area->vdso_end = facts->vdso_end;
+}
+
 void puppet_free(struct puppet *p)
 {
 	if (!p)

@@ -58,7 +58,9 @@ struct puppet_area {
 	/* Borrowed puppets; the area of a thread group exists from its seizure on, mapped or not:
 	 */
 	bool mapped;
-	puppet_addr boot;      /* unused executable bytes of the program; 0: not looked for yet */
+	puppet_addr boot;	/* unused executable bytes of the program; 0: not looked for yet */
+	puppet_addr vdso_start; /* as puppet_tell has it */
+	puppet_addr vdso_end;
 	struct puppet **tasks; /* the tasks of the thread group; owned by the tree */
 	size_t n_tasks;
 	struct puppet *looping; /* the one task that waits at the socket */
@@ -89,7 +91,9 @@ struct puppet {
 	int stop_signal;	  /* which one */
 	int wait_status;	  /* when PUPPET_GONE: the status that waitpid gave, or -1 */
 	bool permitted;		  /* remote calls have been found to be allowed */
-	bool filtered;		  /* under seccomp */
+	bool filtered;		  /* under seccomp, if that is known already */
+	bool told;		  /* the facts are known (puppet_tell) */
+	bool own_files;		  /* has not the descriptors of the task that waits in the loop */
 	bool suspended;		  /* its seccomp filters are suspended while we hold it */
 	bool leave_after;	  /* was entered by puppet_start; puppet_finish leaves */
 	uint32_t pid_depth;   /* made: PID namespace levels between the coordinator's and its own */
@@ -166,6 +170,16 @@ int puppet_run(struct context *ctx, struct puppet *p, struct call_table *t);
 int puppet_start(struct context *ctx, struct puppet *p, struct call_table *t);
 int puppet_finish(struct context *ctx, struct puppet *p, struct call_table *t);
 
+/*
+ * SIGSTOP cannot be blocked: a borrowed task that waits in its loop takes it when it comes. Positive:
+ * it has, and goes on towards its group stop, which another look finds.
+ */
+int puppet_heed(struct context *ctx, struct puppet *p);
+/* Stops a borrowed task where it waits in its loop, for what the kernel tells of stopped tasks only;
+ * and has it wait on. Nothing to do for one that is stopped anyway. */
+int puppet_hold(struct context *ctx, struct puppet *p);
+int puppet_unhold(struct context *ctx, struct puppet *p);
+
 /* One remote call: the result (>= 0) or -errno, with a chain. */
 int64_t puppet_call(struct context *ctx, struct puppet *p, const char *what, uint64_t nr,
 		    const struct call_arg arg[6]);
@@ -174,6 +188,19 @@ int64_t puppet_call(struct context *ctx, struct puppet *p, const char *what, uin
 int puppet_read(struct context *ctx, struct puppet *p, puppet_addr from, void *to, size_t len);
 int puppet_write(struct context *ctx, struct puppet *p, puppet_addr to, const void *from,
 		 size_t len);
+
+/*
+ * What the caller has read about a held task and its address space anyway, so that entering it need
+ * not read it again. Holds as long as the task is held.
+ */
+struct puppet_facts {
+	bool filtered;	/* under seccomp */
+	bool own_files; /* its descriptor table is not that of its process's first task */
+	puppet_addr
+		vdso_start; /* of the mapping "[vdso]"; start == end: there is none, or not known */
+	puppet_addr vdso_end;
+};
+void puppet_tell(struct puppet *p, const struct puppet_facts *facts);
 
 /* ---- descriptors (fd.c) ---------------------------------------------------------------- */
 

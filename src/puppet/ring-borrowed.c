@@ -8,6 +8,7 @@
  * from time to time to look (loop.c sets the time).
  */
 #include <errno.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 
 #include "puppet/loop.h"
@@ -18,11 +19,12 @@
 
 /*
  * Of a call that the kernel has continued and whose number could not be found out, the way home of
- * the loop would make EINTR; that of boot code continues it.
+ * the loop would make EINTR; that of boot code continues it. And a thread that has unshared its
+ * descriptors does not have the socket.
  */
 static bool has_loop(const struct puppet *p)
 {
-	return p->area->looping != NULL && !arch_call_lost(&p->regs);
+	return p->area->looping != NULL && !arch_call_lost(&p->regs) && !p->own_files;
 }
 
 static int start(struct context *ctx, struct puppet *p)
@@ -60,18 +62,40 @@ static int read_answer(struct context *ctx, struct puppet_area *area)
 		       "recv(doorbell)");
 }
 
-/* Whatever stopped the task on its way: on it goes. */
+/* Whatever stopped the task on its way: on it goes. Positive: something had. */
 static int send_on(struct context *ctx, struct puppet *p)
 {
 	struct trace_stop stop;
-	int r;
+	int r, stops = 0;
 
 	while ((r = trace_poll(ctx, p, &stop)) > 0) {
 		r = trace_pass(ctx, p, &stop);
 		if (r < 0)
 			return r;
+		stops++;
 	}
-	return r;
+	return r < 0 ? r : stops;
+}
+
+static bool waits_in_loop(const struct puppet *p)
+{
+	return p->state == PUPPET_LOOP && p->area->looping == p;
+}
+
+int puppet_heed(struct context *ctx, struct puppet *p)
+{
+	return waits_in_loop(p) ? send_on(ctx, p) : 0;
+}
+
+int puppet_hold(struct context *ctx, struct puppet *p)
+{
+	return waits_in_loop(p) ? trace_park(ctx, p) : 0;
+}
+
+/* Its recv() is taken up again. */
+int puppet_unhold(struct context *ctx, struct puppet *p)
+{
+	return waits_in_loop(p) ? trace_go(ctx, p, PTRACE_CONT, 0) : 0;
 }
 
 static int await_answer(struct context *ctx, struct puppet *p)

@@ -657,7 +657,8 @@ static void let_process_go(struct puppet_process *process, enum puppet_fate fate
 		detach(process->tasks[k]);
 }
 
-int puppet_tree_release(struct context *ctx, struct puppet_tree *tree, enum puppet_fate fate)
+/* Everybody goes home. */
+static int leave_all(struct context *ctx, struct puppet_tree *tree)
 {
 	int worst = 0;
 
@@ -670,15 +671,24 @@ int puppet_tree_release(struct context *ctx, struct puppet_tree *tree, enum pupp
 	}
 	if (leave_firsts(ctx, tree) > 0 && ctx->err.code != -ESRCH)
 		worst = ctx->err.code;
-	if (fate != FATE_KILL)
+	return worst;
+}
+
+int puppet_tree_release(struct context *ctx, struct puppet_tree *tree, enum puppet_fate fate)
+{
+	int r = 0;
+
+	if (fate == FATE_KILL) {
+		kill_tree(ctx, tree); /* wherever they are */
+	} else {
+		r = leave_all(ctx, tree);
 		freezer_freeze_again(ctx, &tree->thawed, &tree->n_thawed);
-	/* Children first, so that a parent which is let go finds none of them held. */
-	for (size_t i = fate == FATE_KILL ? 0 : tree->n_processes; i-- > 0;)
-		let_process_go(&tree->processes[i], fate);
-	if (fate == FATE_KILL)
-		kill_tree(ctx, tree);
+		/* Children first, so that a parent which is let go finds none of them held. */
+		for (size_t i = tree->n_processes; i-- > 0;)
+			let_process_go(&tree->processes[i], fate);
+	}
 	/* What is dead was thawed to die; the cgroup itself is as it was. */
 	freezer_freeze_again(ctx, &tree->thawed, &tree->n_thawed);
 	tree_deinit(tree);
-	return worst;
+	return r;
 }

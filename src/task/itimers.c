@@ -2,7 +2,8 @@
 /*
  * The three interval timers of a process (setitimer(2), alarm(2)).
  *
- * What is kept is the time that remained when the tree was stopped. They are armed as the last
+ * What is kept is the time that remained when they were asked, and what was pending then (settle.c).
+ * They are armed as the last
  * thing before the program goes on (phase resume), so that none runs while the tree is rebuilt.
  */
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <sys/time.h>
 
 #include "kind/task.h"
+#include "task/timers.h"
 
 enum { N_ITIMERS = 3, NS_PER_US = 1000 };
 
@@ -41,6 +43,7 @@ static int reply(struct collect *c, struct collect_process *p, struct call_table
 {
 	Coppice__Itimer *msgs = arena_new_n(c->arena, Coppice__Itimer, N_ITIMERS);
 
+	p->msg->n_itimers = 0;
 	p->msg->itimers = arena_new_n(c->arena, Coppice__Itimer *, N_ITIMERS);
 	if (!msgs || !p->msg->itimers)
 		return err_oom(c->ctx);

@@ -83,7 +83,9 @@ static void fresh_table(struct by_puppet *w, struct context *ctx)
 
 static int run_table(struct mm_save *s, struct by_puppet *w)
 {
-	return w->table.n_calls > 0 ? puppet_run(s->c->ctx, s->p->puppet, &w->table) : 0;
+	if (w->table.n_calls == 0 && !w->table.failed)
+		return 0;
+	return puppet_run(s->c->ctx, s->p->puppet, &w->table);
 }
 
 static void add_zero_map(struct by_puppet *w, const struct page_batch *batch,

@@ -208,25 +208,48 @@ static int add_range(struct save *s, const Coppice__Vma *vma, const struct page_
 	return 0;
 }
 
-static int save_vma(struct save *s, const Coppice__Vma *vma)
+/* @range lies in @vma. */
+static int save_range(struct save *s, const Coppice__Vma *vma, const struct page_range *range)
 {
 	const struct page_way *way;
-	struct pagemap_walk walk;
-	struct page_range range;
 	int r;
 
-	pagemap_walk_init(&walk, &s->pagemap, vma->start, vma->end);
-	while ((r = pagemap_walk_next(&walk, &range)) > 0) {
-		if (!page_range_is_content(vma, range.categories))
-			continue;
-		r = way_for(s, vma, &way);
-		if (r == 0 && way != s->way) {
-			r = flush_batch(s);
-			s->way = way;
-			s->batch.max_pages = way->batch_pages;
+	if (!page_range_is_content(vma, range->categories))
+		return 0;
+	r = way_for(s, vma, &way);
+	if (r == 0 && way != s->way) {
+		r = flush_batch(s);
+		s->way = way;
+		s->batch.max_pages = way->batch_pages;
+	}
+	return r < 0 ? r : add_range(s, vma, range);
+}
+
+/*
+ * @n mappings with private pages, and none without in between: one walk over all of them, since most
+ * processes have many mappings with few pages.
+ */
+static int save_vmas(struct save *s, Coppice__Vma *const *vmas, size_t n)
+{
+	struct pagemap_walk walk;
+	struct page_range found;
+	size_t i = 0;
+	int r;
+
+	pagemap_walk_init(&walk, &s->pagemap, vmas[0]->start, vmas[n - 1]->end);
+	while ((r = pagemap_walk_next(&walk, &found)) > 0) {
+		while (i < n && vmas[i]->end <= found.start)
+			i++;
+		/* What is in none of them is the puppet layer's own. */
+		for (size_t k = i; r >= 0 && k < n && vmas[k]->start < found.end; k++) {
+			const struct page_range part = {
+				.start = MAX(found.start, vmas[k]->start),
+				.end = MIN(found.end, vmas[k]->end),
+				.categories = found.categories,
+			};
+
+			r = save_range(s, vmas[k], &part);
 		}
-		if (r == 0)
-			r = add_range(s, vma, &range);
 		if (r < 0)
 			return r;
 	}
@@ -273,11 +296,15 @@ static int save_open(struct save *s, struct page_out *small)
 static int save_pages(struct save *s)
 {
 	const Coppice__Mm *mm = s->mm.mm;
+	size_t n = 0;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < mm->n_vmas; i++)
-		if (vma_has_private_pages(mm->vmas[i]))
-			r = save_vma(s, mm->vmas[i]);
+	for (size_t i = 0; r == 0 && i < mm->n_vmas; i += n + 1) {
+		for (n = 0; i + n < mm->n_vmas && vma_has_private_pages(mm->vmas[i + n]); n++)
+			;
+		if (n > 0)
+			r = save_vmas(s, &mm->vmas[i], n);
+	}
 	return r < 0 ? r : flush_batch(s);
 }
 

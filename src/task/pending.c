@@ -21,6 +21,8 @@
 #include <sys/syscall.h>
 
 #include "kind/task.h"
+#include "task/pending.h"
+#include "util/cleanup.h"
 
 enum { PEEK_AT_ONCE = 16, N_SIGNALS = 64 };
 
@@ -28,6 +30,16 @@ struct queue {
 	Coppice__SigInfo ***entries;
 	size_t *n;
 };
+
+static struct queue shared_queue(const struct collect_process *p)
+{
+	return (struct queue){&p->msg->pending, &p->msg->n_pending};
+}
+
+static struct queue private_queue(const struct collect_thread *th)
+{
+	return (struct queue){&th->msg->pending, &th->msg->n_pending};
+}
 
 static uint64_t bit(int sig)
 {
@@ -66,31 +78,62 @@ static int peek(struct context *ctx, pid_t tid, bool shared, size_t offset, sigi
 	return n < 0 ? err_sys(ctx, -errno, "ptrace(PTRACE_PEEKSIGINFO, %d)", tid) : (int)n;
 }
 
-/* @pending: what /proc says is pending in this queue. */
-static int collect_queue(struct collect *c, pid_t tid, bool shared, uint64_t pending,
-			 struct queue q)
+static int read_now(struct collect *c, const struct collect_thread *th, struct proc_status *ret)
+{
+	_cleanup_close_ int fd = -EBADF;
+	int r = proc_open_task(th->process->proc_fd, th->tid, &fd);
+
+	if (r == 0)
+		r = proc_read_status(fd, c->arena, ret);
+	return r < 0 ? err_sys(c->ctx, r, "reading /proc/%d/status", th->tid) : 0;
+}
+
+/*
+ * Which of the signals in @lacking are pending without an entry? /proc was read before the queue:
+ * one that is no longer there now was taken back (by SIGCONT) or has stopped the process.
+ */
+static int confirm(struct collect *c, struct collect_thread *th, bool shared, uint64_t *lacking)
+{
+	struct proc_status now;
+	int r = read_now(c, th, &now);
+
+	if (r < 0)
+		return r;
+	*lacking &= shared ? now.shared_pending : now.sig_pending;
+	return 0;
+}
+
+static int collect_queued(struct collect *c, pid_t tid, bool shared, struct queue q,
+			  uint64_t *ret_queued)
 {
 	siginfo_t infos[PEEK_AT_ONCE];
-	uint64_t queued = 0;
 	int n, r = 0;
 
-	if (!pending)
-		return 0;
+	*ret_queued = 0;
 	for (size_t offset = 0;; offset += (size_t)n) {
 		n = peek(c->ctx, tid, shared, offset, infos);
 		for (int i = 0; i < n && !r; i++) {
-			queued |= bit(infos[i].si_signo);
+			*ret_queued |= bit(infos[i].si_signo);
 			r = add_entry(c, q, &infos[i]);
 		}
 		if (n <= 0 || r)
-			break;
+			return n < 0 ? n : r;
 	}
-	if (n < 0)
-		return n;
+}
+
+/* The queue of the thread, or that of its process. */
+static int collect_queue(struct collect *c, struct collect_thread *th, bool shared, struct queue q)
+{
+	uint64_t queued, lacking;
+	int r = collect_queued(c, th->tid, shared, q, &queued);
+
+	lacking = (shared ? th->status.shared_pending : th->status.sig_pending) & ~queued;
+	if (!r && lacking)
+		r = confirm(c, th, shared, &lacking);
 	for (int sig = 1; sig <= N_SIGNALS && !r; sig++) {
 		const siginfo_t info = {.si_signo = sig, .si_code = SI_USER};
 
-		if (pending & ~queued & bit(sig))
+		if (lacking & bit(sig))
 			r = add_entry(c, q, &info);
 	}
 	return r;
@@ -103,15 +146,11 @@ static bool self_only(const Coppice__SigInfo *msg)
 	return info->si_code >= 0 || info->si_code == SI_TKILL;
 }
 
-static int collect(struct collect *c, struct collect_process *p)
+static int collect_shared(struct collect *c, struct collect_process *p)
 {
 	Coppice__Process *msg = p->msg;
-	int r;
+	int r = collect_queue(c, &p->threads[0], true, shared_queue(p));
 
-	if (p->zombie)
-		return 0;
-	r = collect_queue(c, p->threads[0].tid, true, p->status.shared_pending,
-			  (struct queue){&msg->pending, &msg->n_pending});
 	if (r || p->threads[0].tid == p->pid)
 		return r;
 	for (size_t i = 0; i < msg->n_pending; i++)
@@ -123,10 +162,130 @@ static int collect(struct collect *c, struct collect_process *p)
 	return 0;
 }
 
+static int collect_private(struct collect *c, struct collect_thread *th)
+{
+	return collect_queue(c, th, false, (struct queue){&th->msg->pending, &th->msg->n_pending});
+}
+
+/* Most have nothing pending by /proc, and so no queue to look at. */
+static int collect(struct collect *c, struct collect_process *p)
+{
+	return !p->zombie && p->status.shared_pending ? collect_shared(c, p) : 0;
+}
+
 static int collect_thread(struct collect *c, struct collect_thread *th)
 {
-	return collect_queue(c, th->tid, false, th->status.sig_pending,
-			     (struct queue){&th->msg->pending, &th->msg->n_pending});
+	return th->status.sig_pending ? collect_private(c, th) : 0;
+}
+
+/* ---- a second look ------------------------------------------------------------------------- */
+
+/* May a timer of the process have sent it? */
+static bool from_timer(const siginfo_t *info)
+{
+	if (info->si_code == SI_TIMER)
+		return true;
+	return info->si_code == SI_KERNEL &&
+	       (info->si_signo == SIGALRM || info->si_signo == SIGVTALRM ||
+		info->si_signo == SIGPROF);
+}
+
+/* A queue as it was collected. */
+struct entries {
+	Coppice__SigInfo **list;
+	size_t n;
+};
+
+static bool contains(const struct entries *entries, const Coppice__SigInfo *msg)
+{
+	for (size_t i = 0; i < entries->n; i++)
+		if (memcmp(entries->list[i]->raw.data, msg->raw.data, sizeof(siginfo_t)) == 0)
+			return true;
+	return false;
+}
+
+static void add_news(const struct entries *before, struct queue now, bool stopped,
+		     struct pending_news *news)
+{
+	for (size_t i = 0; i < *now.n; i++) {
+		const Coppice__SigInfo *msg = (*now.entries)[i];
+		const siginfo_t *info = (const siginfo_t *)(const void *)msg->raw.data;
+
+		if (info->si_signo == (stopped ? SIGCONT : SIGSTOP))
+			news->job = true;
+		if (from_timer(info) && !contains(before, msg))
+			news->expired = true;
+	}
+}
+
+static struct entries empty(struct queue q)
+{
+	const struct entries entries = {*q.entries, *q.n};
+
+	*q.entries = NULL;
+	*q.n = 0;
+	return entries;
+}
+
+/* The queues of a task that waits in its loop can be read while it is stopped. */
+static int look_at_queues(struct collect *c, struct collect_thread *th, bool shared)
+{
+	struct err first;
+	int r = puppet_hold(c->ctx, th->puppet);
+	int gone;
+
+	if (r < 0)
+		return r;
+	r = shared ? collect_shared(c, th->process) : 0;
+	if (!r && th->status.sig_pending)
+		r = collect_private(c, th);
+	first = c->ctx->err;
+	gone = puppet_unhold(c->ctx, th->puppet);
+	if (!r)
+		return gone;
+	c->ctx->err = first; /* which is the one to be told */
+	return r;
+}
+
+/* The first thread looks for the whole process, too. */
+static int look_again(struct collect *c, struct collect_thread *th, bool stopped,
+		      struct pending_news *news)
+{
+	const struct entries before = empty(private_queue(th));
+	struct entries before_shared = {};
+	bool shared = th == &th->process->threads[0];
+	struct proc_status now;
+	int r = read_now(c, th, &now);
+
+	if (r < 0)
+		return r;
+	th->status.sig_pending = now.sig_pending;
+	th->status.shared_pending = now.shared_pending;
+	if (shared)
+		before_shared = empty(shared_queue(th->process));
+	shared &= now.shared_pending != 0;
+	/* Most have nothing pending. */
+	if (!shared && !now.sig_pending)
+		return 0;
+	r = look_at_queues(c, th, shared);
+	add_news(&before, private_queue(th), stopped, news);
+	if (shared)
+		add_news(&before_shared, shared_queue(th->process), stopped, news);
+	return r;
+}
+
+int pending_collect_again(struct collect *c, struct collect_process *p,
+			  struct pending_news *ret_news)
+{
+	bool stopped = p->msg->state == COPPICE__RUN_STATE__RUN_STATE_STOPPED;
+	struct pending_news news = {};
+	int r = 0;
+
+	for (size_t i = 0; i < p->n_threads && !r; i++)
+		r = look_again(c, &p->threads[i], stopped, &news);
+	if (!r)
+		*ret_news = news;
+	return r;
 }
 
 /* ---- restore ------------------------------------------------------------------------------- */

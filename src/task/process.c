@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 
 #include "kind/task.h"
+#include "task/process.h"
 #include "util/cleanup.h"
 
 #ifndef PF_FORKNOEXEC
@@ -73,15 +74,25 @@ static int collect_leader(struct collect *c, struct collect_process *p)
 	return 0;
 }
 
-static void collect_state(struct collect_process *p)
+/* The one that took part in a group stop last knows of it: any of them may have taken the signal. */
+static int stop_signal(const struct collect_process *p)
+{
+	for (size_t i = 0; i < p->n_threads; i++)
+		if (p->threads[i].puppet->group_stopped)
+			return p->threads[i].puppet->stop_signal;
+	return 0;
+}
+
+void process_collect_state(struct collect_process *p)
 {
 	if (p->zombie) {
 		p->msg->state = COPPICE__RUN_STATE__RUN_STATE_ZOMBIE;
 		p->msg->exit_status = p->stat.exit_code;
-	} else if (p->puppet->group_stopped) {
-		p->msg->state = COPPICE__RUN_STATE__RUN_STATE_STOPPED;
-		p->msg->stop_signal = p->puppet->stop_signal;
+		return;
 	}
+	p->msg->stop_signal = stop_signal(p);
+	p->msg->state = p->msg->stop_signal ? COPPICE__RUN_STATE__RUN_STATE_STOPPED
+					    : COPPICE__RUN_STATE__RUN_STATE_RUNNING;
 }
 
 static int collect(struct collect *c, struct collect_process *p)
@@ -92,7 +103,7 @@ static int collect(struct collect *c, struct collect_process *p)
 	if (!r)
 		r = collect_leader(c, p);
 	if (!r)
-		collect_state(p);
+		process_collect_state(p);
 	return r;
 }
 

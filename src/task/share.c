@@ -96,6 +96,8 @@ static int find_owners(struct share *s, struct collect_process *p)
 	int r;
 
 	r = find_owner(s, &s->mm, p, &p->mm_owner);
+	if (!r && p->mm_owner != p)
+		p->mm_owner->mm_shared = p->mm_shared = true;
 	if (!r)
 		r = find_owner(s, &s->files, p, &p->files_owner);
 	if (!r)
@@ -105,6 +107,7 @@ static int find_owners(struct share *s, struct collect_process *p)
 
 /* ---- threads that do not share what their thread group shares ------------------------------ */
 
+/* 1: refused. */
 static int compare_thread(struct share *s, const struct sort *sort, struct collect_thread *th)
 {
 	struct collect_process *p = th->process;
@@ -116,19 +119,26 @@ static int compare_thread(struct share *s, const struct sort *sort, struct colle
 			       sort->name);
 	if (!r)
 		return 0;
-	return collect_refuse(s->c, NULL, "%s, thread %d (%s): has %s of its own",
-			      collect_name(s->c, p), th->tid, th->stat.comm, sort->name);
+	r = collect_refuse(s->c, NULL, "%s, thread %d (%s): has %s of its own",
+			   collect_name(s->c, p), th->tid, th->stat.comm, sort->name);
+	return r < 0 ? r : 1;
 }
 
 static int compare_threads(struct share *s, struct collect_process *p)
 {
-	const struct sort *const sorts[] = {&s->files, &s->fs, &s->undo};
 	int r = 0;
 
-	for (size_t i = 1; i < p->n_threads; i++)
-		for (size_t k = 0; k < ARRAY_SIZE(sorts) && !r; k++)
-			r = compare_thread(s, sorts[k], &p->threads[i]);
-	return r;
+	for (size_t i = 1; i < p->n_threads && r >= 0; i++) {
+		struct collect_thread *th = &p->threads[i];
+
+		r = compare_thread(s, &s->files, th);
+		th->own_files = r > 0;
+		if (r >= 0)
+			r = compare_thread(s, &s->fs, th);
+		if (r >= 0)
+			r = compare_thread(s, &s->undo, th);
+	}
+	return r < 0 ? r : 0;
 }
 
 /* ---- signal handlers, once it is known who shares memory ----------------------------------- */
@@ -136,13 +146,7 @@ static int compare_threads(struct share *s, struct collect_process *p)
 /* CLONE_SIGHAND needs CLONE_VM, and execve ends both: only those who share memory are compared. */
 static int find_sighand_owner(struct share *s, struct collect_process *p)
 {
-	struct table **mm;
-	int r;
-
-	r = table_slot(s->c->ctx, &s->mm, p->threads[0].tid, &mm);
-	if (r)
-		return r;
-	return (*mm)->processes > 1 ? find_owner(s, &s->sighand, p, &p->sighand_owner) : 0;
+	return p->mm_shared ? find_owner(s, &s->sighand, p, &p->sighand_owner) : 0;
 }
 
 /* ---- tables that may be missing ------------------------------------------------------------ */
@@ -413,7 +417,8 @@ static int compare_all(struct share *s)
 		r = for_each_living(s, find_io_context);
 	if (!r)
 		r = for_each_living(s, compare_threads);
-	if (!r)
+	/* Stubs share with nobody outside: they were made without. */
+	if (!r && !s->c->stubs)
 		r = compare_outsiders(s);
 	return r ? r : number_tables(s);
 }

@@ -22,12 +22,6 @@ struct namespace_kind {
 };
 extern const struct namespace_kind namespace_kinds[NAMESPACE_KINDS];
 
-/* A namespace as such; all zero where this kernel has no such kind. */
-struct namespace_id {
-	uint64_t dev;
-	uint64_t ino;
-};
-
 /* A line of /proc/PID/cgroup. */
 struct cgroup_place {
 	char *hierarchy; /* controllers ("cpu,cpuacct", "name=systemd"); "" is cgroup2 */
@@ -38,7 +32,7 @@ struct surroundings {
 	uint8_t online[CPU_BYTES]; /* CPUs, little-endian bits */
 	uint64_t slice_ns;	   /* of a fair task that asked for none; 0 if not known */
 	bool util_clamp;	   /* this kernel has utilization clamps */
-	struct namespace_id namespaces[NAMESPACE_KINDS];
+	uint64_t namespaces[NAMESPACE_KINDS]; /* inode numbers; 0: this kernel has no such kind */
 	struct cgroup_place *cgroups;
 	size_t n_cgroups;
 	char **labels;		      /* see label.c; NULL-terminated */
@@ -55,12 +49,10 @@ struct surroundings {
 int surroundings_get(struct context *ctx, struct arena *arena, const struct surroundings **cache,
 		     const struct surroundings **ret);
 
-bool namespace_equal(const struct namespace_id *a, const struct namespace_id *b);
-/* Is it the coordinator's own of the kind with that link? */
-bool namespace_is_own(const struct surroundings *s, const char *link,
-		      const struct namespace_id *id);
-/* The namespaces of the task whose /proc directory this is. 0 or -errno. */
-int namespaces_read(int proc_fd, const char *prefix, struct namespace_id ret[NAMESPACE_KINDS]);
+/* Is it the coordinator's own of the kind with that link? By inode number in nsfs. */
+bool namespace_is_own(const struct surroundings *s, const char *link, uint64_t ino);
+/* The namespaces of the task whose /proc directory this is, by inode number in nsfs. 0 or -errno. */
+int namespaces_read(int proc_fd, const char *prefix, uint64_t ret_ino[NAMESPACE_KINDS]);
 /* The lines of "@prefix""cgroup" below the directory. 0 or -errno. */
 int cgroups_read(int proc_fd, const char *prefix, struct arena *arena, struct cgroup_place **ret,
 		 size_t *ret_n);

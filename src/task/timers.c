@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "kind/task.h"
+#include "task/timers.h"
 
 #ifndef PR_TIMER_CREATE_RESTORE_IDS
 #define PR_TIMER_CREATE_RESTORE_IDS	77

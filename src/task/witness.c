@@ -148,7 +148,7 @@ static int get_witnesses(struct collect *c)
 }
 
 static int open_user_ns(struct collect *c, const struct collect_thread *th, int *ret_fd,
-			struct namespace_id *ret)
+			uint64_t *ret_ino)
 {
 	char path[48];
 	struct stat st;
@@ -163,26 +163,26 @@ static int open_user_ns(struct collect *c, const struct collect_thread *th, int 
 		return r;
 	}
 	*ret_fd = fd;
-	*ret = (struct namespace_id){st.st_dev, st.st_ino};
+	*ret_ino = st.st_ino;
 	return 0;
 }
 
 /* 1: it is the coordinator's own. */
-static int is_own(struct collect *c, const struct namespace_id *id)
+static int is_own(struct collect *c, uint64_t ino)
 {
 	const struct surroundings *s;
 	int r = surroundings_get(c->ctx, c->arena, &c->surroundings, &s);
 
-	return r < 0 ? r : namespace_is_own(s, "user", id);
+	return r < 0 ? r : namespace_is_own(s, "user", ino);
 }
 
 int witness_same_user_ns(struct collect *c, const struct collect_thread *th)
 {
 	_cleanup_close_ int fd = -EBADF;
-	struct namespace_id id;
-	int r = open_user_ns(c, th, &fd, &id);
+	uint64_t ino;
+	int r = open_user_ns(c, th, &fd, &ino);
 
-	return r < 0 ? r : is_own(c, &id);
+	return r < 0 ? r : is_own(c, ino);
 }
 
 static struct witness *known(const struct witnesses *witnesses, const struct witness *w)
@@ -190,8 +190,7 @@ static struct witness *known(const struct witnesses *witnesses, const struct wit
 	for (size_t i = 0; i < witnesses->n; i++) {
 		struct witness *other = &witnesses->list[i];
 
-		if (other->uid == w->uid && other->gid == w->gid &&
-		    namespace_equal(&other->user_ns, &w->user_ns))
+		if (other->uid == w->uid && other->gid == w->gid && other->user_ns == w->user_ns)
 			return other;
 	}
 	return NULL;
@@ -213,7 +212,7 @@ int witness_find(struct collect *c, const struct collect_thread *th, const struc
 		*ret = slot;
 		return 0;
 	}
-	r = is_own(c, &w.user_ns);
+	r = is_own(c, w.user_ns);
 	if (r >= 0)
 		r = start_witness(c->ctx, &w, r ? -EBADF : user_ns);
 	if (r < 0)

@@ -15,7 +15,7 @@
 struct witness {
 	uid_t uid;
 	gid_t gid;
-	struct namespace_id user_ns;
+	uint64_t user_ns; /* inode number */
 	pid_t pid; /* has that user and group as all its ids, is there, and has no capabilities */
 	/* A keyring that only those can search whose session keyring is the user's default one; 0:
 	 * this kernel has no keys, negative: -errno of the attempt to make it. */

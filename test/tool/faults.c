@@ -2,10 +2,11 @@
 /*
  * The fault loop. Every point at which dump or restore may fail (allocation, remote call, entry of
  * a call table, system call of the image) strikes once, in turn; then the same points at which the
- * coordinator is killed, and at which the target is. After each: a dumped tree goes on and nothing is left of an image; a
- * failed restore leaves no process; the error chain names a cause.
+ * coordinator is killed, and at which the target is, or is stopped. After each: a dumped tree goes on and nothing is left of
+ * an image; a failed restore leaves no process; the error chain names a cause.
  *
- *	faults MODE...		MODE: dump-error dump-kill dump-target restore-error restore-kill
+ *	faults MODE...		MODE: dump-error dump-kill dump-target dump-stop restore-error
+ *				restore-kill
  *
  * FAULT_SECONDS (default: until a clean pass) bounds each mode; where that cuts it short it says how far
  * it came, and the points are spread evenly over what is left. Prints TAP.
@@ -43,6 +44,12 @@ static int strike_self(void *data)
 static int strike_target(void *data)
 {
 	(void)kill(*(pid_t *)data, SIGKILL);
+	return 0;
+}
+
+static int strike_stop(void *data)
+{
+	(void)kill(*(pid_t *)data, SIGSTOP);
 	return 0;
 }
 
@@ -192,6 +199,27 @@ static bool dump_target(struct target *target, uint64_t at, int error, bool *ret
 	return true;
 }
 
+/* One of the tree is stopped by somebody: it is dumped, and comes back stopped or running. */
+static bool dump_stop(struct target *target, uint64_t at, int error, bool *ret_clean)
+{
+	pid_t victim = at % 2 ? target->pid : target->progress->child_pid;
+	struct context ctx = {.fault = {.at = at, .strike = strike_stop, .data = &victim}};
+	struct context undisturbed = {0};
+
+	(void)error;
+	if (dump_now(&ctx, target, FATE_KILL) < 0)
+		return fail("a dump fails when a process is stopped", at, &ctx);
+	*ret_clean = ctx.fault.count < at;
+	target_reap();
+	if (restore_now(&undisturbed) < 0)
+		return fail("what was stopped cannot be restored", at, &undisturbed);
+	(void)kill(victim, SIGCONT);
+	if (!target_goes_on(target))
+		return fail("what was stopped does not go on", at, NULL);
+	remove_image();
+	return true;
+}
+
 static bool restore_error(struct target *target, uint64_t at, int error, bool *ret_clean)
 {
 	struct context ctx = {.fault = {.at = at, .strike = strike_error, .data = &error}};
@@ -229,9 +257,9 @@ static const struct mode {
 	bool restores;
 	bool (*once)(struct target *target, uint64_t at, int error, bool *ret_clean);
 } modes[] = {
-	{"dump-error", false, dump_error},    {"dump-kill", false, dump_kill},
-	{"dump-target", false, dump_target},  {"restore-error", true, restore_error},
-	{"restore-kill", true, restore_kill},
+	{"dump-error", false, dump_error},	{"dump-kill", false, dump_kill},
+	{"dump-target", false, dump_target},	{"dump-stop", false, dump_stop},
+	{"restore-error", true, restore_error}, {"restore-kill", true, restore_kill},
 };
 
 static double now(void)
@@ -326,6 +354,8 @@ int main(int argc, char **argv)
 		arg_mode = argc > 1 ? argv[i + 1] : modes[i].name;
 		(void)fflush(stdout);
 		r = target_in_namespace(run_mode);
+		if (r > 1)
+			(void)printf("# ended with %d before it could say why\n", r);
 		(void)printf("%sok %d - %s\n", r == 0 ? "" : "not ", i + 1, arg_mode);
 		bad |= r;
 	}

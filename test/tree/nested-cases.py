@@ -213,7 +213,10 @@ def dead_init():
         check(libc.unshare(CLONE_NEWPID))
         os.waitpid(be(["true"]), 0)
         forever()
-    return count(start(run), 1)
+    pid = start(run)
+    own = namespaces.link(1, "pid")
+    await_that(lambda: namespaces.link(pid, "pid_for_children") not in ("none", own))
+    return count(pid, 1)
 
 
 def zombie_init():
