@@ -220,6 +220,7 @@ int grow(struct rebuild *r, const struct plan *plan, struct grown **ret_grown)
 {
 	struct grown *g = NULL;
 	cpu_set_t before;
+	int subreaper = 0;
 	bool pinned;
 	int rc;
 
@@ -227,6 +228,7 @@ int grow(struct rebuild *r, const struct plan *plan, struct grown **ret_grown)
 	if (rc < 0)
 		return rc;
 	pinned = pin(&before);
+	(void)prctl(PR_GET_CHILD_SUBREAPER, &subreaper); /* the plan may change it */
 	rc = grow_user_namespaces(g);
 	if (rc == 0)
 		rc = grow_root(g);
@@ -240,6 +242,7 @@ int grow(struct rebuild *r, const struct plan *plan, struct grown **ret_grown)
 		rc = grow_finish(g);
 	if (rc == 0)
 		rc = grow_numbers(g);
+	(void)prctl(PR_SET_CHILD_SUBREAPER, subreaper);
 	if (pinned)
 		unpin(g, &before);
 	if (rc < 0) {

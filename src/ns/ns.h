@@ -43,9 +43,11 @@ int user_ns_read(struct collect *c, const struct collect_process *p, int fd, Cop
  * (user-read.c) */
 int user_ns_read_owner(struct context *ctx, int fd, int parent, uid_t *ret);
 
-/* Fills in the namespaces of a process, dead or alive, after those of all before it in canonical
+/* Fills in the namespaces of a process, whose threads are looked at one by one, after those of all before it in canonical
  * order. (process.c) */
-int ns_collect(struct collect *c, struct collect_process *p);
+int ns_collect(struct collect *c, struct collect_thread *th,
+	       const uint64_t inodes[NAMESPACE_KINDS]);
+int ns_collect_zombie(struct collect *c, struct collect_process *p);
 /*
  * When the address space is known: mm_struct.user_ns, which only exec sets, cannot be made again. It
  * decides who may look into a process that is not dumpable, and whose its files in /proc are

@@ -97,15 +97,6 @@ static int collect_for_children(struct collect *c, struct collect_process *p)
 
 static int refuse_thread(struct collect *c, struct collect_thread *th)
 {
-	char own[48], children[64];
-	struct stat a, b;
-
-	(void)snprintf(own, sizeof(own), "task/%d/ns/pid", th->tid);
-	(void)snprintf(children, sizeof(children), "%s_for_children", own);
-	if (fstatat(th->process->proc_fd, own, &a, 0) < 0)
-		return err_sys(c->ctx, -errno, "stat(/proc/%d/%s)", th->process->pid, own);
-	if (fstatat(th->process->proc_fd, children, &b, 0) == 0 && a.st_ino == b.st_ino)
-		return 0;
 	return collect_refuse(c, NULL,
 			      "%s, thread %d: has another PID namespace for its children than its "
 			      "own; that is supported for the first thread of a process only",
@@ -128,15 +119,21 @@ static int collect_own(struct collect *c, struct collect_process *p, int proc_fd
 	return r < 0 ? r : pid_ns_find(c, p, pid, &p->msg->pid_ns);
 }
 
+static bool is_init(const struct collect_process *p)
+{
+	const struct proc_ns_ids *ids = &p->status.ns_tgid;
+
+	return ids->n > 1 && ids->id[ids->n - 1] == 1;
+}
+
 /* Of namespaces whose init is in the tree: of others the numbers are everybody's. */
 static int collect_numbers(struct collect *c, const struct collect_process *p)
 {
-	const struct proc_ns_ids *ids = &p->status.ns_tgid;
 	Coppice__PidNs *msg;
 	struct pid_numbers numbers;
 	int r;
 
-	if (ids->n == 1 || ids->id[ids->n - 1] != 1 || p->msg->pid_ns == 0)
+	if (!is_init(p) || p->msg->pid_ns == 0)
 		return 0;
 	r = pid_numbers_read(c->ctx, c->arena, p->puppet, &numbers);
 	if (r < 0)
@@ -171,22 +168,42 @@ int ns_reply(struct collect *c, struct collect_process *p, struct call_table *t 
 			      collect_name(c, p));
 }
 
-int ns_collect(struct collect *c, struct collect_process *p)
+/* Nearly all live where others do who were looked at before: no need to open anything. */
+static bool is_ordinary(struct collect *c, struct collect_process *p,
+			const uint64_t inodes[NAMESPACE_KINDS])
+{
+	const struct collect_namespaces *all = c->namespaces;
+
+	if (!all || is_init(p) ||
+	    inodes[NAMESPACE_USER] != c->surroundings->namespaces[NAMESPACE_USER] ||
+	    inodes[NAMESPACE_PID] != inodes[NAMESPACE_PID_FOR_CHILDREN])
+		return false;
+	p->msg->pid_ns = ns_known(all->pid, all->n_pid, inodes[NAMESPACE_PID]);
+	return p->msg->pid_ns != 0;
+}
+
+int ns_collect(struct collect *c, struct collect_thread *th, const uint64_t inodes[NAMESPACE_KINDS])
+{
+	struct collect_process *p = th->process;
+	int r = 0;
+
+	if (th->tid != p->pid && inodes[NAMESPACE_PID] != inodes[NAMESPACE_PID_FOR_CHILDREN])
+		r = refuse_thread(c, th);
+	if (r < 0 || th != &p->threads[0] || is_ordinary(c, p, inodes))
+		return r;
+	r = collect_own(c, p, p->proc_fd);
+	if (r >= 0)
+		r = collect_for_children(c, p);
+	return r < 0 ? r : collect_numbers(c, p);
+}
+
+int ns_collect_zombie(struct collect *c, struct collect_process *p)
 {
 	_cleanup_close_ int proc_fd = -EBADF;
 	int r;
 
-	if (!p->zombie) {
-		r = collect_own(c, p, p->proc_fd);
-		if (r >= 0)
-			r = collect_for_children(c, p);
-		if (r >= 0)
-			r = collect_numbers(c, p);
-		for (size_t i = 0; r >= 0 && i < p->n_threads; i++)
-			if (p->threads[i].tid != p->pid)
-				r = refuse_thread(c, &p->threads[i]);
-		return r;
-	}
+	if (!p->zombie)
+		return 0;
 	r = proc_open(p->pid, &proc_fd);
 	if (r < 0)
 		return err_sys(c->ctx, r, "open(/proc/%d)", p->pid);

@@ -51,7 +51,7 @@ int user_ns_find(struct collect *c, const struct collect_process *p, int fd, uin
 		r = ns_identify(c->ctx, fd, &ino);
 	if (r < 0)
 		return r;
-	own = namespace_is_own(s, "user", ino);
+	own = s->namespaces[NAMESPACE_USER] == ino;
 	*ret_id = own ? 0 : ns_known(all->user, all->n_user, ino);
 	if (own || *ret_id)
 		return 0;

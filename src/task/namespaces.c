@@ -16,11 +16,16 @@
 #include "task/surroundings.h"
 
 const struct namespace_kind namespace_kinds[NAMESPACE_KINDS] = {
-	{"cgroup", "cgroup", false}, {"ipc", "IPC", false},
-	{"mnt", "mount", false},     {"net", "network", false},
-	{"pid", "PID", true},	     {"pid_for_children", "PID (for its children)", true},
-	{"time", "time", false},     {"time_for_children", "time (for its children)", false},
-	{"user", "user", true},	     {"uts", "UTS", false},
+	[NAMESPACE_CGROUP] = {"cgroup", "cgroup", false},
+	[NAMESPACE_IPC] = {"ipc", "IPC", false},
+	[NAMESPACE_MNT] = {"mnt", "mount", false},
+	[NAMESPACE_NET] = {"net", "network", false},
+	[NAMESPACE_PID] = {"pid", "PID", true},
+	[NAMESPACE_PID_FOR_CHILDREN] = {"pid_for_children", "PID (for its children)", true},
+	[NAMESPACE_TIME] = {"time", "time", false},
+	[NAMESPACE_TIME_FOR_CHILDREN] = {"time_for_children", "time (for its children)", false},
+	[NAMESPACE_USER] = {"user", "user", true},
+	[NAMESPACE_UTS] = {"uts", "UTS", false},
 };
 
 /*
@@ -48,14 +53,6 @@ int namespaces_read(int proc_fd, const char *prefix, uint64_t ret_ino[NAMESPACE_
 			return -EBADMSG;
 	}
 	return 0;
-}
-
-bool namespace_is_own(const struct surroundings *s, const char *link, uint64_t ino)
-{
-	for (size_t i = 0; i < NAMESPACE_KINDS; i++)
-		if (strcmp(namespace_kinds[i].link, link) == 0)
-			return s->namespaces[i] == ino;
-	return false;
 }
 
 static int refuse(struct collect *c, const struct collect_thread *th, const char *kind)
@@ -90,12 +87,12 @@ static int collect_thread(struct collect *c, struct collect_thread *th)
 	for (size_t i = 0; i < NAMESPACE_KINDS && r >= 0; i++)
 		if (!namespace_kinds[i].saved && inodes[i] != s->namespaces[i])
 			r = refuse(c, th, namespace_kinds[i].name);
-	return r;
+	return r < 0 ? r : ns_collect(c, th, inodes);
 }
 
 const struct task_aspect aspect_namespaces = {
 	.name = "namespaces",
-	.collect = ns_collect,
+	.collect = ns_collect_zombie,
 	.reply = ns_reply,
 	.collect_thread = collect_thread,
 };

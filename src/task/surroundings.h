@@ -12,7 +12,21 @@
 struct arena;
 struct context;
 
-enum { NAMESPACE_KINDS = 10, CPU_BYTES = 1024 };
+enum { CPU_BYTES = 1024 };
+
+enum {
+	NAMESPACE_CGROUP,
+	NAMESPACE_IPC,
+	NAMESPACE_MNT,
+	NAMESPACE_NET,
+	NAMESPACE_PID,
+	NAMESPACE_PID_FOR_CHILDREN,
+	NAMESPACE_TIME,
+	NAMESPACE_TIME_FOR_CHILDREN,
+	NAMESPACE_USER,
+	NAMESPACE_UTS,
+	NAMESPACE_KINDS,
+};
 
 /* "net" below /proc/PID/ns, and what people call it. */
 struct namespace_kind {
@@ -49,8 +63,6 @@ struct surroundings {
 int surroundings_get(struct context *ctx, struct arena *arena, const struct surroundings **cache,
 		     const struct surroundings **ret);
 
-/* Is it the coordinator's own of the kind with that link? By inode number in nsfs. */
-bool namespace_is_own(const struct surroundings *s, const char *link, uint64_t ino);
 /* The namespaces of the task whose /proc directory this is, by inode number in nsfs. 0 or -errno. */
 int namespaces_read(int proc_fd, const char *prefix, uint64_t ret_ino[NAMESPACE_KINDS]);
 /* The lines of "@prefix""cgroup" below the directory. 0 or -errno. */

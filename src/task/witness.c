@@ -173,7 +173,7 @@ static int is_own(struct collect *c, uint64_t ino)
 	const struct surroundings *s;
 	int r = surroundings_get(c->ctx, c->arena, &c->surroundings, &s);
 
-	return r < 0 ? r : namespace_is_own(s, "user", ino);
+	return r < 0 ? r : s->namespaces[NAMESPACE_USER] == ino;
 }
 
 int witness_same_user_ns(struct collect *c, const struct collect_thread *th)

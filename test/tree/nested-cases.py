@@ -23,6 +23,7 @@ from harness import Failed, coppice, report, run_in_scratch  # noqa: E402
 libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWUSER, CLONE_NEWPID = 0x10000000, 0x20000000
 SUBREAPER = 36
+TRANSIENT = {"unshare", "nsenter", "setsid", "sh", "bash"}
 
 
 def clean():
@@ -97,11 +98,17 @@ def asleep(pid):
     await_that(all_quiet)
 
 
+def on_the_way(pid):
+    """One that has no child, and by its name is to have one or to become somebody else."""
+    return namespaces.status(pid).get("Name", ["?"])[0] in TRANSIENT and namespaces.below(pid) == [pid]
+
+
 def count(pid, n, zombies=0):
     """Waits until the tree has @n processes, so many of them dead and the others asleep."""
     def as_wanted():
         states = [namespaces.status(p).get("State", "?")[0] for p in namespaces.members(pid)]
-        return len(states) == n and states.count("Z") == zombies and set(states) <= set("SZ")
+        return len(states) == n and states.count("Z") == zombies and set(states) <= set("SZ") \
+            and not any(on_the_way(p) for p in namespaces.members(pid))
     await_that(as_wanted)
     return pid
 
