@@ -19,6 +19,7 @@
 #include "task/creds.h"
 #include "task/memory.h"
 #include "task/stub.h"
+#include "tree/print.h"
 #include "util/macro.h"
 
 enum { CLONE_BATCH = 128, SCAFFOLD_TRIES = 1000 };
@@ -298,6 +299,12 @@ static int do_step(struct grown *g, const struct plan_step *step, size_t left, s
 		return grow_tty_drop(g, step);
 	case PLAN_TTY_FOREGROUND:
 		return grow_tty_foreground(g, step);
+	case PLAN_USER_NEW:
+	case PLAN_USER_JOIN:
+	case PLAN_NS_NEW:
+	case PLAN_NS_ENTER:
+		return err_msg(g->ctx, -EOPNOTSUPP, "%s is not supported yet",
+			       plan_op_name(step->op));
 	}
 	return err_msg(g->ctx, -EINVAL, "unknown step %d", step->op);
 }
@@ -315,6 +322,10 @@ static int step_failed(struct grown *g, int r, const struct plan_step *step, siz
 		[PLAN_TTY_OPEN] = "opens its terminal",
 		[PLAN_TTY_DROP] = "gives up its terminal",
 		[PLAN_TTY_FOREGROUND] = "sets the foreground group",
+		[PLAN_USER_NEW] = "makes a user namespace",
+		[PLAN_USER_JOIN] = "joins a user namespace",
+		[PLAN_NS_NEW] = "makes a PID namespace",
+		[PLAN_NS_ENTER] = "enters a PID namespace for its children",
 	};
 	uint32_t object = step->op == PLAN_CLONE || step->op == PLAN_WAIT ? step->child
 			  : step->op == PLAN_SETPGID			  ? step->target

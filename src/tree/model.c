@@ -505,6 +505,11 @@ int model_tree(const struct model *m, struct arena *arena, struct tree **ret_tre
 		return -ENOMEM;
 	tree->n_pid_ns = 1;
 	tree->pid_ns[0].parent = TREE_NONE;
+	tree->user_ns = arena_new(arena, struct tree_user_ns);
+	if (!tree->user_ns)
+		return -ENOMEM;
+	tree->n_user_ns = 1;
+	tree->user_ns[0].parent = TREE_NONE;
 	for (size_t i = 0; i < m->n_tasks; i++) {
 		if (m->tasks[i].state == MODEL_GONE)
 			continue;

@@ -86,6 +86,10 @@ static int find_plan(struct context *ctx, struct arena *arena, struct arena *scr
 	plan->effort = birth.effort;
 	plan->root_session = root_session(tree);
 	plan->root_exit_signal = tree->processes[0].exit_signal;
+	plan->n_outside = 1;
+	plan->outside = arena_new(arena, struct plan_outside);
+	if (!plan->outside)
+		return err_oom(ctx);
 	return growth_plan(&bu);
 }
 

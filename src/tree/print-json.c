@@ -74,6 +74,14 @@ static void json_step(const struct plan *plan, const struct plan_step *s, struct
 		strbuf_printf(out, ", \"tty\": %u", s->tty);
 		json_pid(plan, "pgid", s->group, out);
 		break;
+	case PLAN_USER_NEW:
+	case PLAN_USER_JOIN:
+		strbuf_printf(out, ", \"user_ns\": %u", s->user_ns);
+		break;
+	case PLAN_NS_NEW:
+	case PLAN_NS_ENTER:
+		strbuf_printf(out, ", \"pid_ns\": %u", s->pid_ns);
+		break;
 	}
 	strbuf_printf(out, ", \"reason\": \"%s\"}", s->reason);
 }

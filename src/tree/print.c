@@ -21,6 +21,10 @@ const char *plan_op_name(enum plan_op op)
 		[PLAN_TTY_OPEN] = "tty_open",
 		[PLAN_TTY_DROP] = "tty_drop",
 		[PLAN_TTY_FOREGROUND] = "tty_foreground",
+		[PLAN_USER_NEW] = "user_new",
+		[PLAN_USER_JOIN] = "user_join",
+		[PLAN_NS_NEW] = "pid_ns_new",
+		[PLAN_NS_ENTER] = "pid_ns_enter",
 	};
 
 	return name[op];
@@ -195,6 +199,18 @@ static void print_what(const struct plan *plan, const struct plan_step *s, struc
 		break;
 	case PLAN_TTY_FOREGROUND:
 		strbuf_printf(out, "puts group %d in the foreground", number(plan, s->group));
+		break;
+	case PLAN_USER_NEW:
+		strbuf_printf(out, "makes user namespace %u", s->user_ns);
+		break;
+	case PLAN_USER_JOIN:
+		strbuf_printf(out, "joins user namespace %u", s->user_ns);
+		break;
+	case PLAN_NS_NEW:
+		strbuf_printf(out, "makes PID namespace %u", s->pid_ns);
+		break;
+	case PLAN_NS_ENTER:
+		strbuf_printf(out, "enters PID namespace %u for its children", s->pid_ns);
 		break;
 	}
 }

@@ -113,6 +113,11 @@ static int do_step(struct replay *re, const struct plan_step *s)
 		return model_tty_drop(m, actor);
 	case PLAN_TTY_FOREGROUND:
 		return model_tty_foreground(m, actor, s->tty, group_pid(re, s->group));
+	case PLAN_USER_NEW:
+	case PLAN_USER_JOIN:
+	case PLAN_NS_NEW:
+	case PLAN_NS_ENTER:
+		break;
 	}
 	m->why = "no such step";
 	return -EINVAL;

@@ -29,6 +29,8 @@ static int check_supported(struct context *ctx, const struct tree *tree)
 {
 	if (tree->n_pid_ns > 1)
 		return err_msg(ctx, -EOPNOTSUPP, "nested PID namespaces are not supported yet");
+	if (tree->n_user_ns > 1)
+		return err_msg(ctx, -EOPNOTSUPP, "user namespaces are not supported yet");
 	if (tree->processes[0].zombie)
 		return err_msg(ctx, -EOPNOTSUPP, "process %d, the root of the tree, is a zombie",
 			       TREE_PID(tree, 0));

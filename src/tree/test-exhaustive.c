@@ -385,6 +385,7 @@ struct answer {
 	struct tree tree;
 	struct tree_process process[MAX];
 	struct tree_pid_ns ns;
+	struct tree_user_ns user_ns;
 	int32_t number[MAX][3];
 };
 
@@ -400,8 +401,9 @@ static void make_tree(const struct state *s, bool container, struct answer *a)
 	int32_t root = container ? 1 : 1000;
 
 	*a = (struct answer){
-		.tree = {a->process, s->n, &a->ns, 1, container, false},
-		.ns = {TREE_NONE, 0},
+		.tree = {a->process, s->n, &a->ns, 1, &a->user_ns, 1, container, false},
+		.ns = {.parent = TREE_NONE},
+		.user_ns = {.parent = TREE_NONE},
 	};
 	for (unsigned int i = 0; i < s->n; i++) {
 		const struct proc *p = &s->p[i];
