@@ -294,7 +294,7 @@ static void do_setsid(struct world *w, const struct state *s, unsigned int a)
 	reached(w, t);
 }
 
-/* A container cannot see groups outside: nobody goes back into one. */
+/* A container cannot see groups outside: nobody goes back into one, but init by its parent outside. */
 static void do_setpgid(struct world *w, const struct state *s, unsigned int a)
 {
 	uint8_t id = (uint8_t)(a + 1);
@@ -311,7 +311,7 @@ static void do_setpgid(struct world *w, const struct state *s, unsigned int a)
 		reached(w, t);
 	}
 	t.p[a].pgid = OUTSIDE; /* whose leader stays alive */
-	if (!w->container && s->p[a].sid == OUTSIDE)
+	if ((!w->container || a == 0) && s->p[a].sid == OUTSIDE)
 		reached(w, t);
 }
 

@@ -48,7 +48,7 @@ static uint32_t pick_living(struct history *h)
 
 static void do_clone(struct history *h, bool sibling)
 {
-	struct model_clone args = {.exit_signal = SIGCHLD, .pid = h->next_pid};
+	struct model_clone args = {.exit_signal = SIGCHLD, .pid = &h->next_pid, .n_pid = 1};
 	uint32_t child;
 
 	if (sibling)

@@ -248,8 +248,8 @@ static int read_extras(struct reader *rd, struct json_object *obj, struct tree_p
 	int64_t session = 0, group = 0, status = 0, signal = SIGCHLD, tty = 0, tty_pgrp = 0;
 	int r;
 
-	if ((r = get_int(rd, obj, "outside_session", 0, UINT32_MAX - 1, &session)) < 0 ||
-	    (r = get_int(rd, obj, "outside_group", 0, UINT32_MAX - 1, &group)) < 0 ||
+	if ((r = get_int(rd, obj, "outside_session", 0, INT32_MAX - 1, &session)) < 0 ||
+	    (r = get_int(rd, obj, "outside_group", 0, INT32_MAX - 1, &group)) < 0 ||
 	    (r = get_int(rd, obj, "exit_status", 0, 0xffff, &status)) < 0 ||
 	    (r = get_int(rd, obj, "exit_signal", 0, 64, &signal)) < 0 ||
 	    (r = get_int(rd, obj, "tty", 0, INT32_MAX, &tty)) < 0 ||

@@ -131,5 +131,29 @@ int tree_from_json(struct context *ctx, struct arena *arena, const char *text, s
  */
 int tree_validate(struct context *ctx, const struct tree *tree);
 
+/* Is @ns namespace @above, or below it? TREE_NONE is above all. */
+static inline bool tree_ns_is_in(const struct tree *tree, uint32_t ns, uint32_t above)
+{
+	if (above == TREE_NONE)
+		return true;
+	while (ns != TREE_NONE && tree->pid_ns[ns].level > tree->pid_ns[above].level)
+		ns = tree->pid_ns[ns].parent;
+	return ns == above;
+}
+
+/* Is @ns below @above, and not the same? */
+static inline bool tree_ns_is_below(const struct tree *tree, uint32_t ns, uint32_t above)
+{
+	return ns != above && tree_ns_is_in(tree, ns, above);
+}
+
+/* The deepest namespace that both are in. */
+static inline uint32_t tree_ns_common(const struct tree *tree, uint32_t a, uint32_t b)
+{
+	while (!tree_ns_is_in(tree, a, b))
+		b = tree->pid_ns[b].parent;
+	return b;
+}
+
 /* "process 17" (outermost number) for messages. */
 #define TREE_PID(tree, index) ((tree)->processes[index].pid[0])

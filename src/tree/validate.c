@@ -84,6 +84,8 @@ static int check_process(struct context *ctx, const struct tree *tree, size_t i)
 		if (p->table[t] > INT32_MAX)
 			return err_msg(ctx, -EBADMSG, "%s %u is out of range", tree_table_name[t],
 				       p->table[t]);
+	if (p->outside_session >= INT32_MAX || p->outside_group >= INT32_MAX)
+		return err_msg(ctx, -EBADMSG, "a session or group outside is out of range");
 	if (p->tty > INT32_MAX)
 		return err_msg(ctx, -EBADMSG, "terminal %u is out of range", p->tty);
 	return check_number(ctx, "foreground group", p->tty_pgrp, 0);
