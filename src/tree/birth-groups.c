@@ -52,8 +52,7 @@ static int numbered_group(struct node_builder *bu, uint32_t member, uint32_t *re
 		    idmap_set(&bu->groups, 0, p->pgid[0], *ret_group) < 0)
 			return -ENOMEM;
 		group->number = p->pgid[0];
-		group->numbers = founder == IDMAP_NONE ? p->pgid
-						       : bu->tree->processes[founder].pid;
+		group->numbers = founder == IDMAP_NONE ? p->pgid : bu->tree->processes[founder].pid;
 		group->ns = founder == IDMAP_NONE ? ns : bu->tree->processes[founder].pid_ns;
 	}
 	group = &bu->b->groups[*ret_group];

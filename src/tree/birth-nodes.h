@@ -9,8 +9,8 @@ struct node_builder {
 	struct birth *b;
 	const struct tree *tree;
 	struct tree_index index;
-	struct idmap dead;    /* outermost numbers of dead leaders to nodes */
-	struct idmap groups;  /* outermost numbers of groups to birth.groups */
+	struct idmap dead;     /* outermost numbers of dead leaders to nodes */
+	struct idmap groups;   /* outermost numbers of groups to birth.groups */
 	struct idmap sessions; /* outside_session, plus 1, to birth.outside */
 	struct idmap outside;  /* pairs of session and group outside to birth.groups */
 };

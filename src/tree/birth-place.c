@@ -28,17 +28,19 @@ static int check_siblings(struct search *s, uint32_t x, uint32_t y)
 	uint32_t parent = s->b->nodes[y].parent;
 
 	if (nx->init) {
-		search_refute(s, x, y,
-			      "the parent of the second is outside the PID namespace that the first "
-			      "is the init of, and an init has no siblings");
+		search_refute(
+			s, x, y,
+			"the parent of the second is outside the PID namespace that the first "
+			"is the init of, and an init has no siblings");
 		return 0;
 	}
 	if (nx->parent == parent)
 		return 0;
 	if (nx->parent != BIRTH_NONE) {
-		search_refute(s, x, y,
-			      "the first lives in a PID namespace below that of the second's parent, "
-			      "so that it must have the same parent, but has another");
+		search_refute(
+			s, x, y,
+			"the first lives in a PID namespace below that of the second's parent, "
+			"so that it must have the same parent, but has another");
 		return 0;
 	}
 	if (search_touch(s, x) < 0)

@@ -98,8 +98,8 @@ static uint32_t hub_ns(const struct node_builder *bu, const struct sharers *s)
 
 		if (of == TREE_NONE || !tree_ns_is_below(tree, ns, of))
 			continue;
-		differ = differ || (parent != BIRTH_NONE &&
-				    parent != bu->b->nodes[s->node[i]].parent);
+		differ = differ ||
+			 (parent != BIRTH_NONE && parent != bu->b->nodes[s->node[i]].parent);
 		parent = bu->b->nodes[s->node[i]].parent;
 		parents = tree_ns_common(tree, parents, of);
 	}

@@ -53,8 +53,8 @@ static void say_scaffold(const struct builder *bu, uint32_t v, const char *born,
 		(void)snprintf(buf, size, "scaffold in %s: somebody is to be born in group %d",
 			       born, bu->birth->groups[p->joins].number);
 	else if (p->heir != PLAN_NONE)
-		(void)snprintf(buf, size, "scaffold in %s: its exit hands its children to %s",
-			       born, process_name(bu, p->heir, heir));
+		(void)snprintf(buf, size, "scaffold in %s: its exit hands its children to %s", born,
+			       process_name(bu, p->heir, heir));
 	else if (v < bu->birth->n_nodes)
 		(void)snprintf(buf, size, "scaffold: shared tables come down from it");
 	else
@@ -289,8 +289,7 @@ static int park(struct births *bs, uint32_t v)
 
 static int fork_list(struct births *bs, const struct placement *forker, int late)
 {
-	for (uint32_t v = forker->children[late]; v != PLAN_NONE;
-	     v = bs->bu->place[v].next_child) {
+	for (uint32_t v = forker->children[late]; v != PLAN_NONE; v = bs->bu->place[v].next_child) {
 		if (bs->bu->place[v].born)
 			continue;
 		if ((is_ready(bs->bu, v) ? be_born(bs, v) : park(bs, v)) < 0)

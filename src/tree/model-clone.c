@@ -27,8 +27,9 @@ static int new_pid_ns(struct model *m, uint32_t parent, uint32_t user_ns, uint32
 	struct model_ns *ns;
 
 	if (!model_user_is_in(m, user_ns, p->user_ns))
-		return model_refuse(m, -EINVAL, "its user namespace is not below the owner of the "
-						"PID namespace that it is in");
+		return model_refuse(m, -EINVAL,
+				    "its user namespace is not below the owner of the "
+				    "PID namespace that it is in");
 	if (p->level + 1 >= TREE_LEVELS)
 		return model_refuse(m, -ENOSPC, "PID namespaces are nested too deep");
 	ns = arena_append(m->arena, &m->namespaces, &m->n_namespaces, sizeof(*ns));
@@ -140,8 +141,7 @@ static int check_flags(struct model *m, const struct model_clone *args)
 	if ((args->flags & CLONE_SIGHAND) && !(args->flags & CLONE_VM))
 		return model_refuse(m, -EINVAL, "signal handlers are shared only with the memory");
 	if ((args->flags & CLONE_NEWUSER) && (args->flags & CLONE_FS))
-		return model_refuse(m, -EINVAL,
-				    "a new user namespace shares no working directory");
+		return model_refuse(m, -EINVAL, "a new user namespace shares no working directory");
 	return 0;
 }
 
@@ -165,8 +165,9 @@ static int check_number(struct model *m, uint32_t ns, int32_t number, uint32_t u
 	if (number <= 0 || number >= TREE_MAX_PID)
 		return model_refuse(m, -EINVAL, "no such PID can be given");
 	if (ns && (n->init == MODEL_NONE) != (number == 1))
-		return model_refuse(m, number == 1 ? -EEXIST : -EINVAL,
-				    "the first process of a PID namespace, and no other, has PID 1");
+		return model_refuse(
+			m, number == 1 ? -EEXIST : -EINVAL,
+			"the first process of a PID namespace, and no other, has PID 1");
 	if (set_tid && !model_user_is_in(m, n->user_ns, user_ns))
 		return model_refuse(m, -EPERM, "no capability to choose PIDs on each level");
 	if (idmap_get(&m->by_number, ns, number) != IDMAP_NONE)

@@ -90,9 +90,10 @@ static int zap_namespace(struct model *m, uint32_t init)
 
 		if (goes_with(m, i, init) &&
 		    (parent == MODEL_NONE || !model_ns_is_in(m, m->tasks[parent].ns, ns)))
-			return model_refuse(m, -EBUSY,
-					    "a process of its namespace has a parent outside, which "
-					    "init would have to wait for");
+			return model_refuse(
+				m, -EBUSY,
+				"a process of its namespace has a parent outside, which "
+				"init would have to wait for");
 	}
 	for (uint32_t i = 0; i < m->n_tasks; i++)
 		if (goes_with(m, i, init)) {

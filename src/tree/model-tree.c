@@ -9,7 +9,7 @@ struct writer {
 	const struct model *m;
 	struct arena *arena;
 	struct tree *tree;
-	uint32_t *ns;	   /* by namespace of the model: index in the tree, MODEL_NONE: left out */
+	uint32_t *ns; /* by namespace of the model: index in the tree, MODEL_NONE: left out */
 };
 
 void model_numbers(const struct model *m, uint32_t index, uint32_t ns, int32_t *ret)
@@ -86,8 +86,8 @@ static int resolve_parents(const struct writer *wr)
 
 		p->id = (uint32_t)i + 1;
 		if (p->parent != MODEL_NONE)
-			p->parent = idmap_get(&by_pid, 0,
-					      m->pids[m->tasks[p->parent].pid].number[0]);
+			p->parent =
+				idmap_get(&by_pid, 0, m->pids[m->tasks[p->parent].pid].number[0]);
 	}
 	return 0;
 }

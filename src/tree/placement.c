@@ -43,6 +43,7 @@ struct station {
 	uint32_t heir;
 	uint32_t joins;
 	int32_t exit_signal;
+	bool under_leader;
 };
 
 static uint32_t final_parent(const struct builder *bu, uint32_t process)
@@ -132,8 +133,8 @@ static bool is_station(const struct builder *bu, uint32_t c, const struct route 
 
 	return p->ns == st->ns && p->sibling == st->sibling && p->heir == st->heir &&
 	       p->joins == st->joins && p->late == route->late && p->birth == session &&
-	       p->group == group_at_birth(bu, route) && p->exit_signal == st->exit_signal &&
-	       st->exit_signal == SIGCHLD;
+	       p->group == group_at_birth(bu, route) && p->under_leader == st->under_leader &&
+	       p->exit_signal == st->exit_signal && st->exit_signal == SIGCHLD;
 }
 
 static int new_station(struct builder *bu, const struct route *route, const struct station *st,
@@ -150,6 +151,7 @@ static int new_station(struct builder *bu, const struct route *route, const stru
 	place->born_under = place->sibling ? forker->born_under : route->forker;
 	place->heir = st->heir;
 	place->joins = st->joins;
+	place->under_leader = st->under_leader;
 	place->late = route->late;
 	place->session = place->birth = bu->birth->nodes[route->v].birth;
 	place->exit_signal = place->sibling ? forker->exit_signal : st->exit_signal;
@@ -208,12 +210,6 @@ static void settle_beside(struct builder *bu, const struct route *route)
 	pv->born_under = bu->place[route->forker].born_under;
 }
 
-static bool makes_init(const struct builder *bu, const struct route *route)
-{
-	return route->maker_ns == BIRTH_NONE ||
-	       (route->forker != PLAN_NONE && builder_ns(bu, route->forker) == route->maker_ns);
-}
-
 static uint32_t heir_of(const struct route *route)
 {
 	return route->parent == PLAN_NONE ? BUILDER_OUTSIDE : route->parent;
@@ -222,6 +218,12 @@ static uint32_t heir_of(const struct route *route)
 static bool is_set_by_parent(const struct builder *bu, uint32_t v)
 {
 	return builder_in_tree(bu, v) && builder_group_is_set(bu, v);
+}
+
+static bool makes_init(const struct builder *bu, const struct route *route)
+{
+	return route->maker_ns == BIRTH_NONE ||
+	       (route->forker != PLAN_NONE && builder_ns(bu, route->forker) == route->maker_ns);
 }
 
 static bool group_is_seen(const struct builder *bu, uint32_t group, uint32_t ns)
@@ -246,6 +248,7 @@ static int place_beside(struct builder *bu, struct route *route)
 	struct station st = {.sibling = true, .heir = PLAN_NONE, .exit_signal = SIGCHLD};
 	int r = 0;
 
+	st.under_leader = route->forker == PLAN_NONE && is_set_by_parent(bu, route->v);
 	st.joins = route->group;
 	if (route->group != BIRTH_NONE) {
 		st.ns = joining_ns(bu, route);
@@ -433,8 +436,7 @@ static int place(struct builder *bu, uint32_t v)
 	if (r < 0)
 		return err_oom(bu->ctx);
 	pv = &bu->place[v];
-	pv->under_leader =
-		pv->forker == PLAN_NONE && builder_in_tree(bu, v) && builder_group_is_set(bu, v);
+	pv->under_leader = pv->forker == PLAN_NONE && is_set_by_parent(bu, v);
 	pv->group = group_at_birth(bu, &route);
 	placement_link(bu, pv->forker, v);
 	if (inherits)

@@ -46,8 +46,9 @@ static int check_init(struct context *ctx, const struct tree *tree, uint32_t i,
 	if (!c->init)
 		return err_msg(ctx, -EDOM, "PID namespace %u has no init", i);
 	if (c->init->zombie != (ns->state == TREE_NS_ZOMBIE))
-		return err_msg(ctx, -EDOM, "PID namespace %u: whether it lives, its init %d says otherwise",
-			       i, c->init->pid[0]);
+		return err_msg(ctx, -EDOM,
+			       "PID namespace %u: whether it lives, its init %d says otherwise", i,
+			       c->init->pid[0]);
 	if (c->init->zombie && c->other)
 		return err_msg(ctx, -EDOM,
 			       "process %d is in a PID namespace whose init %d is a zombie, which "
@@ -68,10 +69,11 @@ static int check_nesting(struct context *ctx, const struct tree *tree, uint32_t 
 	while (user != TREE_NONE && user != parent->user_ns)
 		user = tree->user_ns[user].parent;
 	if (user == TREE_NONE)
-		return err_msg(ctx, -EDOM,
-			       "the owner of PID namespace %u is not below that of the PID namespace "
-			       "above",
-			       i);
+		return err_msg(
+			ctx, -EDOM,
+			"the owner of PID namespace %u is not below that of the PID namespace "
+			"above",
+			i);
 	if (parent->state == TREE_NS_LIVES || ns->state == TREE_NS_DEAD)
 		return 0;
 	return err_msg(ctx, -EDOM, "PID namespace %u is below one that is dead, or has no init", i);
@@ -84,10 +86,11 @@ static int check_process(struct context *ctx, const struct tree *tree, const str
 
 	if (parent && (!tree_ns_is_in(tree, p->pid_ns, parent->pid_ns) ||
 		       (is_init(tree, p) && parent->pid_ns == p->pid_ns)))
-		return err_msg(ctx, -EDOM,
-			       "process %d is in PID namespace %u and its parent %d in %u, which is "
-			       "not above",
-			       p->pid[0], p->pid_ns, parent->pid[0], parent->pid_ns);
+		return err_msg(
+			ctx, -EDOM,
+			"process %d is in PID namespace %u and its parent %d in %u, which is "
+			"not above",
+			p->pid[0], p->pid_ns, parent->pid[0], parent->pid_ns);
 	if (!tree_ns_is_in(tree, p->children_ns, p->pid_ns))
 		return err_msg(ctx, -EDOM,
 			       "children of process %d would be born in PID namespace %u, which is "
@@ -97,8 +100,9 @@ static int check_process(struct context *ctx, const struct tree *tree, const str
 		return err_msg(ctx, -EDOM, "process %d is a zombie, and those have no children",
 			       p->pid[0]);
 	if (p->zombie && is_init(tree, p) && tree->pid_ns[p->pid_ns].state == TREE_NS_LIVES)
-		return err_msg(ctx, -EDOM, "process %d is the init of a living PID namespace, and "
-					   "a zombie",
+		return err_msg(ctx, -EDOM,
+			       "process %d is the init of a living PID namespace, and "
+			       "a zombie",
 			       p->pid[0]);
 	return 0;
 }
@@ -231,8 +235,7 @@ static int check_dead_init(struct leaders *ls, const struct tree_process *p, con
 	uint32_t ns = tree_leader_ns(tree, p->pid_ns, numbers);
 
 	if (ns == TREE_NONE || (ns == 0 && !tree->container) ||
-	    numbers[tree->pid_ns[ns].level] != 1 ||
-	    tree_find(ls->index, numbers[0]) != IDMAP_NONE)
+	    numbers[tree->pid_ns[ns].level] != 1 || tree_find(ls->index, numbers[0]) != IDMAP_NONE)
 		return 0;
 	return err_msg(ls->ctx, -EDOM, "%s %d of process %d was led by an init, which is missing",
 		       what, numbers[0], p->pid[0]);
