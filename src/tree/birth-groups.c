@@ -94,6 +94,16 @@ static int set_group(struct node_builder *bu, uint32_t i)
 	return r;
 }
 
+/* Can a parent of process @i, in its session, put it into @group? */
+static bool parent_sees(const struct birth *b, uint32_t i, const struct birth_group *group)
+{
+	uint32_t ns = birth_parent_ns(b, i);
+
+	/* nobody above the tree's namespaces is in a session that is led from within */
+	return tree_ns_is_in(b->tree, group->ns, ns) &&
+	       (ns != TREE_NONE || birth_is_outside(b->nodes[i].session));
+}
+
 /* Whoever does not see its group, and whose parent does not either, was born into it. */
 static void set_birth_group(struct birth *b, uint32_t i)
 {
@@ -102,7 +112,7 @@ static void set_birth_group(struct birth *b, uint32_t i)
 
 	if (node->session == i || tree_ns_is_in(b->tree, group->ns, node->ns))
 		return;
-	node->group_is_set = tree_ns_is_in(b->tree, group->ns, birth_parent_ns(b, i));
+	node->group_is_set = parent_sees(b, i, group);
 	if (!node->group_is_set)
 		node->birth_group = node->group;
 }

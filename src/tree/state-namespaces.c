@@ -174,8 +174,9 @@ int state_check_numbers(struct context *ctx, const struct tree_index *index,
 struct leaders {
 	struct context *ctx;
 	const struct tree_index *index;
-	struct idmap number; /* (namespace, number) to outermost number */
-	struct idmap inner;  /* the reverse: (namespace, outermost number) to number */
+	struct idmap number;	 /* (namespace, number) to outermost number */
+	struct idmap inner;	 /* the reverse: (namespace, outermost number) to number */
+	struct idmap session_ns; /* outermost number to the namespace of the leader */
 };
 
 static int note_number(struct leaders *ls, const struct tree_process *p, const char *what,
@@ -241,22 +242,62 @@ static int check_dead_init(struct leaders *ls, const struct tree_process *p, con
 		       what, numbers[0], p->pid[0]);
 }
 
+/* What one member sees of a leader, all in that namespace see. */
+static int check_view(struct leaders *ls, const struct tree_process *p, const char *what,
+		      const int32_t *numbers)
+{
+	const struct tree *tree = ls->index->tree;
+	uint32_t ns = p->pid_ns;
+
+	for (uint32_t level = level_of(tree, p) + 1; level-- > 0; ns = tree->pid_ns[ns].parent)
+		if (!numbers[level] && idmap_get(&ls->inner, ns, numbers[0]) != IDMAP_NONE)
+			return no_such_leader(ls->ctx, p, what, numbers[0]);
+	return 0;
+}
+
+/* Members of a session live no higher than its leader, so that all of them see where it is. */
+static int check_session_ns(struct leaders *ls, const struct tree_process *p)
+{
+	uint32_t ns = tree_leader_ns(ls->index->tree, p->pid_ns, p->sid);
+	uint32_t other = idmap_get(&ls->session_ns, 0, p->sid[0]);
+
+	if (p->sid[0] == 0 || other == ns)
+		return 0;
+	if (other != IDMAP_NONE)
+		return no_such_leader(ls->ctx, p, "session", p->sid[0]);
+	return idmap_set(&ls->session_ns, 0, p->sid[0], ns) < 0 ? err_oom(ls->ctx) : 0;
+}
+
+static int check_member(struct leaders *ls, const struct tree_process *p)
+{
+	int r;
+
+	if ((r = check_view(ls, p, "session", p->sid)) < 0 ||
+	    (r = check_view(ls, p, "group", p->pgid)) < 0 || (r = check_session_ns(ls, p)) < 0 ||
+	    (r = check_dead_init(ls, p, "session", p->sid)) < 0 ||
+	    (r = check_dead_init(ls, p, "group", p->pgid)) < 0)
+		return r;
+	return check_group_ns(ls->ctx, ls->index, p);
+}
+
 int state_check_leaders(struct context *ctx, const struct tree_index *index, struct arena *scratch)
 {
-	struct leaders ls = {ctx, index, {.arena = scratch}, {.arena = scratch}};
+	struct leaders ls = {.ctx = ctx,
+			     .index = index,
+			     .number = {.arena = scratch},
+			     .inner = {.arena = scratch},
+			     .session_ns = {.arena = scratch}};
 	const struct tree *tree = index->tree;
 	int r = 0;
 
 	for (size_t i = 0; i < tree->n_processes && r == 0; i++) {
 		const struct tree_process *p = &tree->processes[i];
 
-		if ((r = note_numbers(&ls, p, "process", p->pid)) < 0 ||
-		    (r = note_numbers(&ls, p, "session", p->sid)) < 0 ||
-		    (r = note_numbers(&ls, p, "group", p->pgid)) < 0 ||
-		    (r = check_dead_init(&ls, p, "session", p->sid)) < 0 ||
-		    (r = check_dead_init(&ls, p, "group", p->pgid)) < 0)
-			return r;
-		r = check_group_ns(ctx, index, p);
+		if ((r = note_numbers(&ls, p, "process", p->pid)) == 0 &&
+		    (r = note_numbers(&ls, p, "session", p->sid)) == 0)
+			r = note_numbers(&ls, p, "group", p->pgid);
 	}
+	for (size_t i = 0; i < tree->n_processes && r == 0; i++)
+		r = check_member(&ls, &tree->processes[i]);
 	return r;
 }

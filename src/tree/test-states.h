@@ -13,9 +13,9 @@
 #include <string.h>
 
 enum {
-	MAX = 8,	  /* processes */
-	OUTSIDE = 0,	  /* the id of session and group outside; id i + 1 is led by process i */
-	DEAD = MAX + 1,	  /* ids from here on: those of dead leaders, by first occurrence */
+	MAX = 8,	    /* processes */
+	OUTSIDE = 0,	    /* the id of session and group outside; id i + 1 is led by process i */
+	DEAD = MAX + 1,	    /* ids from here on: those of dead leaders, by first occurrence */
 	INNER = DEAD + MAX, /* likewise, of leaders that lived in the inner namespace */
 	IDS = INNER + MAX,  /* more never happen: 5 bits */
 	NOBODY = MAX - 1,   /* a parent outside */
@@ -94,8 +94,7 @@ static uint64_t mix(uint64_t a, uint64_t b)
 static void colour(const struct state *s, uint64_t c[MAX])
 {
 	for (unsigned int i = 0; i < s->n; i++)
-		c[i] = mix(i == 0, s->p[i].zombie + 3 + s->p[i].ns * 29 +
-					   (s->inner == i + 1) * 31 +
+		c[i] = mix(i == 0, s->p[i].zombie + 3 + s->p[i].ns * 29 + (s->inner == i + 1) * 31 +
 					   (i && s->p[i].parent == NOBODY) * 37);
 	for (int round = 0; round < 4; round++) {
 		uint64_t led[IDS] = {0}, next[MAX];
