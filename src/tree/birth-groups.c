@@ -94,14 +94,16 @@ static int set_group(struct node_builder *bu, uint32_t i)
 	return r;
 }
 
-/* Can a parent of process @i, in its session, put it into @group? */
-static bool parent_sees(const struct birth *b, uint32_t i, const struct birth_group *group)
+bool birth_parent_sees(const struct birth *b, uint32_t node, uint32_t group)
 {
-	uint32_t ns = birth_parent_ns(b, i);
+	uint32_t ns;
 
+	if (b->nodes[node].parent == BIRTH_NONE)
+		return false;
+	ns = birth_parent_ns(b, node);
 	/* nobody above the tree's namespaces is in a session that is led from within */
-	return tree_ns_is_in(b->tree, group->ns, ns) &&
-	       (ns != TREE_NONE || birth_is_outside(b->nodes[i].session));
+	return tree_ns_is_in(b->tree, b->groups[group].ns, ns) &&
+	       (ns != TREE_NONE || birth_is_outside(b->groups[group].session));
 }
 
 /* Whoever does not see its group, and whose parent does not either, was born into it. */
@@ -112,7 +114,7 @@ static void set_birth_group(struct birth *b, uint32_t i)
 
 	if (node->session == i || tree_ns_is_in(b->tree, group->ns, node->ns))
 		return;
-	node->group_is_set = parent_sees(b, i, group);
+	node->group_is_set = birth_parent_sees(b, i, node->group);
 	if (!node->group_is_set)
 		node->birth_group = node->group;
 }

@@ -155,8 +155,6 @@ uint32_t birth_parent_ns(const struct birth *b, uint32_t node)
 {
 	uint32_t parent = b->nodes[node].parent;
 
-	if (parent == BIRTH_NONE)
-		return BIRTH_NONE;
 	return birth_is_outside(parent) ? b->outer : b->nodes[parent].ns;
 }
 

@@ -54,21 +54,33 @@ static int check_siblings(struct search *s, uint32_t x, uint32_t y)
 static int check_parents(struct search *s, uint32_t x, uint32_t y)
 {
 	const struct birth *b = s->b;
-	uint32_t u = b->nodes[y].parent, parent_ns = birth_parent_ns(b, y), of_x;
+	uint32_t u = b->nodes[y].parent, parent_ns;
 
 	if (u == BIRTH_NONE)
 		return 0;
+	parent_ns = birth_parent_ns(b, y);
 	if (tree_ns_is_below(b->tree, b->nodes[x].ns, parent_ns))
 		return check_siblings(s, x, y);
 	if (birth_is_outside(u) || u == x || b->nodes[u].init)
 		return 0;
-	of_x = birth_parent_ns(b, x);
-	if (of_x == BIRTH_NONE || of_x == parent_ns || b->nodes[x].parent == BIRTH_NONE)
+	if (b->nodes[x].parent == BIRTH_NONE || birth_parent_ns(b, x) == parent_ns)
 		return 0;
 	return search_put(s, x, u, WHY_OUTSIDE, y);
 }
 
-/* Is @x, which does not see the group that @y was born into, one through which it came down? */
+/* Must @x stay in the group that it is born into, since nothing would bring it back there? */
+static bool is_bound(const struct birth *b, uint32_t x)
+{
+	const struct birth_node *nx = &b->nodes[x];
+
+	return !nx->dead && nx->session != x && !nx->group_is_set &&
+	       !tree_ns_is_in(b->tree, b->groups[nx->group].ns, nx->ns);
+}
+
+/*
+ * @x does not see the group that @y was born into: it was in that when it forked. It was born into it,
+ * too, or its parent put it there for a while.
+ */
 static int check_group(struct search *s, uint32_t x, uint32_t y)
 {
 	const struct birth *b = s->b;
@@ -77,6 +89,8 @@ static int check_group(struct search *s, uint32_t x, uint32_t y)
 
 	if (group == BIRTH_OPEN || nx->birth_group == group ||
 	    tree_ns_is_in(b->tree, b->groups[group].ns, nx->ns))
+		return 0;
+	if (!is_bound(b, x) && birth_parent_sees(b, x, group))
 		return 0;
 	if (nx->birth_group != BIRTH_OPEN) {
 		search_refute(s, x, y,

@@ -217,43 +217,6 @@ static int sort_by_depth(struct birth *b)
 	return 0;
 }
 
-/* Who has to come from outside? Everybody else can as well come from the root. */
-static bool comes_from_outside(const struct birth_node *node)
-{
-	return birth_is_outside(node->parent) || birth_is_outside(node->birth);
-}
-
-/* Was @node born into its final group, though its parent could put it there later? */
-static bool inherits_group(const struct birth *b, const struct birth_node *node)
-{
-	const struct birth_node *forker;
-
-	if (node->forker == BIRTH_NONE)
-		return true;
-	forker = &b->nodes[node->forker];
-	return tree_ns_is_in(b->tree, b->groups[node->group].ns, forker->ns) ||
-	       forker->birth_group == node->group;
-}
-
-/* What nothing depends on: a birth session is then what the forker is in after its own setsid. */
-static void settle_births(struct birth *b)
-{
-	for (size_t i = 0; i < b->n_nodes; i++) {
-		struct birth_node *node = &b->nodes[b->order[i]];
-
-		if (node->forker == BIRTH_NONE && b->order[i] != 0 && !comes_from_outside(node))
-			node->forker = 0;
-		if (node->birth == BIRTH_OPEN)
-			node->birth = node->forker == BIRTH_NONE ? BIRTH_OUTSIDE
-								 : b->nodes[node->forker].session;
-		if (node->session == BIRTH_OPEN)
-			node->session = node->birth;
-		if (node->group_is_set && node->birth_group == BIRTH_OPEN &&
-		    inherits_group(b, node))
-			node->birth_group = node->group;
-	}
-}
-
 int birth_solve(struct birth *b, struct context *ctx)
 {
 	struct search s = {.b = b, .ctx = ctx};
@@ -264,6 +227,5 @@ int birth_solve(struct birth *b, struct context *ctx)
 		return r;
 	if (sort_by_depth(b) < 0)
 		return err_oom(ctx);
-	settle_births(b);
-	return 0;
+	return birth_settle(b) < 0 ? err_oom(ctx) : 0;
 }

@@ -87,3 +87,6 @@ void search_refute(struct search *s, uint32_t x, uint32_t y, const char *why);
  * -ENOMEM.
  */
 int search_check_place(struct search *s, uint32_t x, uint32_t y);
+
+/* birth-settle.c: what the search has left open. 0 or -ENOMEM. */
+int birth_settle(struct birth *b);

@@ -75,6 +75,7 @@ struct birth_node {
 	uint32_t group;	      /* birth.groups: in the end, leaders their own; BIRTH_NONE: hubs */
 	uint32_t birth_group; /* the one it must be born into (8); BIRTH_OPEN: any */
 	bool group_is_set;    /* by its parent, if it is not the one it is born into */
+	bool is_moved; /* result: its parent puts it into groups that children are born into */
 	uint32_t table[TREE_TABLES]; /* 0: its own */
 	uint32_t hub[TREE_TABLES];   /* who the table came from; BIRTH_NONE: itself */
 	uint32_t forker;	     /* the result; BIRTH_NONE: the outside */
@@ -117,7 +118,10 @@ int birth_solve(struct birth *b, struct context *ctx);
 /* -ETIME, with a chain that says so. */
 int birth_gave_up(const struct birth *b, struct context *ctx);
 
-/* The namespace of @node's parent; for the dead whose parent is any: BIRTH_NONE. */
+/* Can a parent of @node, in its birth session, put it into @group? */
+bool birth_parent_sees(const struct birth *b, uint32_t node, uint32_t group);
+
+/* The namespace of @node's parent, which is not BIRTH_NONE; TREE_NONE: above all. */
 uint32_t birth_parent_ns(const struct birth *b, uint32_t node);
 
 /* "process 17", "the dead leader 17" or "a helper", for messages and reasons */

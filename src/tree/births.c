@@ -191,7 +191,8 @@ static bool changes(const struct builder *bu, uint32_t process)
 {
 	uint32_t founds = bu->place[process].founds;
 
-	return is_leader(bu, process) || (founds != BIRTH_NONE && bu->groups[founds].early);
+	return is_leader(bu, process) || bu->place[process].moves ||
+	       (founds != BIRTH_NONE && bu->groups[founds].early);
 }
 
 static int start_session(struct builder *bu, uint32_t process)
@@ -219,6 +220,8 @@ static int change(struct builder *bu, uint32_t process)
 	bu->place[process].changed = true;
 	if (is_leader(bu, process))
 		return start_session(bu, process);
+	if (bu->place[process].founds == BIRTH_NONE)
+		return 0; /* it was moved, no more */
 	return groups_ensure(bu, bu->place[process].founds, process);
 }
 
@@ -234,6 +237,24 @@ static bool ns_is_born(const struct builder *bu, uint32_t ns)
 	return init == PLAN_NONE || bu->place[init].born;
 }
 
+static bool is_strict(const struct builder *bu, uint32_t v)
+{
+	const struct placement *p = &bu->place[v];
+
+	return p->forker != PLAN_NONE && !p->late && (p->strict || is_leader(bu, p->forker));
+}
+
+/* Those who must be born before @process does anything, but those it is moved for. */
+static bool has_waiting(const struct builder *bu, uint32_t process, bool moved)
+{
+	for (uint32_t v = bu->place[process].children[0]; v != PLAN_NONE;
+	     v = bu->place[v].next_child)
+		if (!bu->place[v].born && is_strict(bu, v) && bu->place[v].forker == process &&
+		    (moved || !bu->place[v].moved))
+			return true;
+	return false;
+}
+
 static bool is_ready(const struct builder *bu, uint32_t v)
 {
 	const struct placement *p = &bu->place[v];
@@ -245,17 +266,12 @@ static bool is_ready(const struct builder *bu, uint32_t v)
 		return false;
 	if (p->joins == BIRTH_NONE)
 		return true;
+	if (p->moved && has_waiting(bu, p->forker, false))
+		return false;
 	group = &bu->groups[p->joins];
 	if (group->founder != PLAN_NONE)
 		return group->founded;
 	return ns_is_born(bu, bu->birth->groups[p->joins].ns);
-}
-
-static bool is_strict(const struct builder *bu, uint32_t v)
-{
-	const struct placement *p = &bu->place[v];
-
-	return p->forker != PLAN_NONE && !p->late && (p->strict || is_leader(bu, p->forker));
 }
 
 static int be_born(struct births *bs, uint32_t v)
@@ -263,13 +279,15 @@ static int be_born(struct births *bs, uint32_t v)
 	struct builder *bu = bs->bu;
 	uint32_t *slot;
 
+	if (bu->place[v].moved && groups_move(bu, bu->place[v].forker, bu->place[v].joins) < 0)
+		return -ENOMEM;
 	if (births_clone(bu, v) < 0)
 		return -ENOMEM;
 	slot = arena_append(bu->birth->arena, &bu->order, &bu->n_order, sizeof(*slot));
 	if (!slot)
 		return -ENOMEM;
 	*slot = v;
-	if (bu->place[v].joins == BIRTH_NONE)
+	if (bu->place[v].joins == BIRTH_NONE || bu->place[v].moved)
 		return 0;
 	if (groups_ensure(bu, bu->place[v].joins, v) < 0)
 		return -ENOMEM;
@@ -298,22 +316,13 @@ static int fork_list(struct births *bs, const struct placement *forker, int late
 	return 0;
 }
 
-static bool has_waiting(const struct builder *bu, uint32_t process)
-{
-	for (uint32_t v = bu->place[process].children[0]; v != PLAN_NONE;
-	     v = bu->place[v].next_child)
-		if (!bu->place[v].born && is_strict(bu, v) && bu->place[v].forker == process)
-			return true;
-	return false;
-}
-
 /* Starts the session or group of @process if nobody has to be born before, and forks the others. */
 static int go_on(struct births *bs, uint32_t process)
 {
 	struct builder *bu = bs->bu;
 	struct placement copy;
 
-	if (bu->place[process].changed || !changes(bu, process) || has_waiting(bu, process))
+	if (bu->place[process].changed || !changes(bu, process) || has_waiting(bu, process, true))
 		return 0;
 	if (change(bu, process) < 0)
 		return -ENOMEM;
@@ -393,8 +402,8 @@ static int leave_carriers(struct births *bs)
 	for (size_t i = 0; i < bs->n_parked; i++) {
 		uint32_t v = bs->parked[i], forker = bu->place[v].forker;
 
-		if (!is_strict(bu, v) || !changes(bu, forker) || bu->place[forker].changed ||
-		    (who != PLAN_NONE && who != forker))
+		if (!is_strict(bu, v) || bu->place[v].moved || !changes(bu, forker) ||
+		    bu->place[forker].changed || (who != PLAN_NONE && who != forker))
 			continue;
 		who = forker;
 		if (leave_carrier(bs, v) < 0)

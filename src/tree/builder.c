@@ -195,14 +195,20 @@ static void find_founders(struct builder *bu)
 	}
 }
 
-/* It is not born into its group, or leaves that to found its own, and cannot go there itself. */
+/* It is moved on the way, is not born into its group, or leaves that to found its own, and cannot go there itself. */
 bool builder_group_is_set(const struct builder *bu, uint32_t process)
 {
-	const struct birth_node *node = &bu->birth->nodes[process];
+	const struct birth_node *node;
 	uint32_t founds = bu->place[process].founds;
 
-	return node->group_is_set && (node->birth_group != node->group ||
-				      (founds != BIRTH_NONE && founds != node->group));
+	if (process >= bu->birth->n_nodes)
+		return false;
+	node = &bu->birth->nodes[process];
+	if (node->is_moved)
+		return true;
+	return !node->dead && node->group_is_set &&
+	       (node->birth_group != node->group ||
+		(founds != BIRTH_NONE && founds != node->group));
 }
 
 int builder_init(struct builder *bu)

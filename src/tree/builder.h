@@ -32,6 +32,7 @@ struct placement {
 	uint32_t birth;	    /* the session it is born in */
 	uint32_t ns;
 	uint32_t joins; /* scaffolds: the group that they enter at once; BIRTH_NONE: none */
+	bool moved;	/* scaffolds: into that, by a move of their forker before their birth */
 	uint32_t group; /* birth.groups: the one it is in at present; at placement, at its birth */
 	int32_t exit_signal;
 	uint32_t table[TREE_TABLES];
@@ -43,6 +44,7 @@ struct placement {
 	uint32_t founds;     /* the group, not of a session, that has its number; BIRTH_NONE */
 	bool needed;	     /* its forker is the final parent of somebody below it */
 	bool born;
+	bool moves;   /* into groups that children are born into, by its parent */
 	bool changed; /* has started its session, or founded its group */
 	bool joined;  /* its user namespace */
 };
@@ -115,7 +117,7 @@ static inline uint32_t builder_ns(const struct builder *bu, uint32_t process)
 	return process == PLAN_NONE ? bu->birth->outer : bu->place[process].ns;
 }
 
-/* Must @process be put into its group by its parent, in the end? */
+/* Must @process be put into a group by its parent, for a while or in the end? */
 bool builder_group_is_set(const struct builder *bu, uint32_t process);
 
 /* Takes the birth nodes over as processes of the plan. */
@@ -143,6 +145,8 @@ int births_dismiss(struct builder *bu, uint32_t helper, const char *why);
 int groups_ensure(struct builder *bu, uint32_t group, uint32_t process);
 /* @process joins @group itself, because of @why (with the number). */
 int groups_join(struct builder *bu, uint32_t process, uint32_t group, const char *why);
+/* The parent of @process puts it into @group. */
+int groups_move(struct builder *bu, uint32_t process, uint32_t group);
 /* Once all processes exist: everybody goes where they belong. */
 int groups_plan(struct builder *bu);
 

@@ -220,23 +220,30 @@ static uint32_t who_sees(const struct builder *bu, uint32_t group)
 	return bu->birth->groups[group].member;
 }
 
-/* By itself, or by the scaffold that it was born under. */
-static int go_to_group(struct builder *bu, uint32_t process, const char *why)
+int groups_move(struct builder *bu, uint32_t process, uint32_t group)
 {
-	uint32_t group = final_group(bu, process), actor = process;
-	const struct birth_group *g = &bu->birth->groups[group];
-	bool visible = tree_ns_is_in(bu->tree, g->ns, bu->place[process].ns);
-	uint32_t pair = 0;
+	uint32_t actor = bu->place[process].born_under, pair = 0;
 
-	if (!visible)
-		actor = bu->place[process].born_under;
 	if (actor == PLAN_NONE && outside_pair(bu, bu->place[process].birth, BIRTH_NONE, &pair) < 0)
 		return -ENOMEM;
-	if (groups_ensure(bu, group, actor) < 0 || setpgid_step(bu, actor, process, group, why) < 0)
+	if (groups_ensure(bu, group, actor) < 0 ||
+	    setpgid_step(bu, actor, process, group, "goes to group %d, which it does not see") < 0)
 		return -ENOMEM;
 	if (actor == PLAN_NONE)
 		bu->plan->steps[bu->plan->n_steps - 1].outside = pair;
 	return 0;
+}
+
+/* By itself, or by the scaffold that it was born under. */
+static int go_to_group(struct builder *bu, uint32_t process, const char *why)
+{
+	uint32_t group = final_group(bu, process);
+
+	if (!tree_ns_is_in(bu->tree, bu->birth->groups[group].ns, bu->place[process].ns))
+		return groups_move(bu, process, group);
+	if (groups_ensure(bu, group, process) < 0)
+		return -ENOMEM;
+	return groups_join(bu, process, group, why);
 }
 
 static bool founds_group(const struct builder *bu, uint32_t process)

@@ -44,6 +44,7 @@ struct station {
 	uint32_t joins;
 	int32_t exit_signal;
 	bool under_leader;
+	bool moved;
 };
 
 static uint32_t final_parent(const struct builder *bu, uint32_t process)
@@ -134,7 +135,8 @@ static bool is_station(const struct builder *bu, uint32_t c, const struct route 
 	return p->ns == st->ns && p->sibling == st->sibling && p->heir == st->heir &&
 	       p->joins == st->joins && p->late == route->late && p->birth == session &&
 	       p->group == group_at_birth(bu, route) && p->under_leader == st->under_leader &&
-	       p->exit_signal == st->exit_signal && st->exit_signal == SIGCHLD;
+	       p->moved == st->moved && p->exit_signal == st->exit_signal &&
+	       st->exit_signal == SIGCHLD;
 }
 
 static int new_station(struct builder *bu, const struct route *route, const struct station *st,
@@ -152,6 +154,7 @@ static int new_station(struct builder *bu, const struct route *route, const stru
 	place->heir = st->heir;
 	place->joins = st->joins;
 	place->under_leader = st->under_leader;
+	place->moved = place->strict = st->moved;
 	place->late = route->late;
 	place->session = place->birth = bu->birth->nodes[route->v].birth;
 	place->exit_signal = place->sibling ? forker->exit_signal : st->exit_signal;
@@ -217,7 +220,7 @@ static uint32_t heir_of(const struct route *route)
 
 static bool is_set_by_parent(const struct builder *bu, uint32_t v)
 {
-	return builder_in_tree(bu, v) && builder_group_is_set(bu, v);
+	return builder_group_is_set(bu, v);
 }
 
 static bool makes_init(const struct builder *bu, const struct route *route)
@@ -353,11 +356,31 @@ static bool is_far(const struct builder *bu, const struct route *route)
 	       tree_ns_is_below(bu->tree, joining_ns(bu, route), route->parent_ns);
 }
 
+/* The forker does not see the group, but is put there to fork a scaffold. */
+static int stop_over_moved(struct builder *bu, struct route *route)
+{
+	const struct station st = {
+		.ns = builder_ns(bu, route->forker),
+		.heir = PLAN_NONE,
+		.joins = route->group,
+		.exit_signal = bu->place[route->v].exit_signal,
+		.moved = true,
+	};
+
+	bu->place[route->forker].moves = true;
+	return stop_over(bu, route, st);
+}
+
 /* The forker is one above, at the level of the parent's namespace or higher. */
 static int place_below(struct builder *bu, struct route *route)
 {
-	struct station st = {.heir = PLAN_NONE, .exit_signal = SIGCHLD, .joins = route->group};
+	struct station st = {.heir = PLAN_NONE, .exit_signal = SIGCHLD};
 
+	if (route->forker != PLAN_NONE &&
+	    !group_is_seen(bu, route->group, builder_ns(bu, route->forker)) &&
+	    stop_over_moved(bu, route) < 0)
+		return -ENOMEM;
+	st.joins = route->group;
 	if (place_directly(bu, route))
 		return 0;
 	if (!group_is_seen(bu, route->group, route->parent_ns)) {
