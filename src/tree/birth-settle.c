@@ -8,6 +8,8 @@ struct settling {
 	struct birth *b;
 	uint32_t *child; /* by node: the first that it forks */
 	uint32_t *next;	 /* by node: the next one with the same forker */
+	uint32_t
+		*wants; /* by node: a group that it is in when it forks somebody, as far as known */
 };
 
 /* Who has to come from outside? Everybody else can as well come from the root. */
@@ -23,8 +25,8 @@ static void settle_birth(struct birth *b, uint32_t i)
 	if (node->forker == BIRTH_NONE && i != 0 && !comes_from_outside(node))
 		node->forker = 0;
 	if (node->birth == BIRTH_OPEN)
-		node->birth = node->forker == BIRTH_NONE ? BIRTH_OUTSIDE
-							 : b->nodes[node->forker].session;
+		node->birth =
+			node->forker == BIRTH_NONE ? BIRTH_OUTSIDE : b->nodes[node->forker].session;
 	if (node->session == BIRTH_OPEN)
 		node->session = node->birth;
 }
@@ -44,6 +46,22 @@ static bool can_inherit(const struct birth *b, const struct birth_node *node, ui
 	return sees(b, node->forker, group) || b->nodes[node->forker].birth_group == group;
 }
 
+/* What @i passes on of the needs below it. */
+static void find_want(const struct settling *se, uint32_t i)
+{
+	struct birth *b = se->b;
+
+	se->wants[i] = b->nodes[i].birth_group;
+	for (uint32_t v = se->child[i]; v != BIRTH_NONE && se->wants[i] == BIRTH_OPEN;
+	     v = se->next[v]) {
+		uint32_t group = se->wants[v];
+
+		if (group != BIRTH_OPEN && !sees(b, i, group) &&
+		    b->groups[group].session == b->nodes[i].birth)
+			se->wants[i] = group;
+	}
+}
+
 /* The final group, though the parent could see to that later; else one that children need. */
 static void settle_group(const struct settling *se, uint32_t i)
 {
@@ -55,7 +73,7 @@ static void settle_group(const struct settling *se, uint32_t i)
 		node->birth_group = node->group;
 	for (uint32_t v = se->child[i]; v != BIRTH_NONE && node->birth_group == BIRTH_OPEN;
 	     v = se->next[v]) {
-		uint32_t group = b->nodes[v].birth_group;
+		uint32_t group = se->wants[v];
 
 		if (group != BIRTH_OPEN && !sees(b, i, group) && can_inherit(b, node, group))
 			node->birth_group = group;
@@ -73,9 +91,10 @@ int birth_settle(struct birth *b)
 		.b = b,
 		.child = arena_new_n(b->arena, uint32_t, b->n_nodes),
 		.next = arena_new_n(b->arena, uint32_t, b->n_nodes),
+		.wants = arena_new_n(b->arena, uint32_t, b->n_nodes),
 	};
 
-	if (!se.child || !se.next)
+	if (!se.child || !se.next || !se.wants)
 		return -ENOMEM;
 	for (size_t i = 0; i < b->n_nodes; i++)
 		se.child[i] = se.next[i] = BIRTH_NONE;
@@ -89,6 +108,8 @@ int birth_settle(struct birth *b)
 		se.next[b->order[i]] = se.child[forker];
 		se.child[forker] = b->order[i];
 	}
+	for (size_t i = b->n_nodes; i-- > 0;)
+		find_want(&se, b->order[i]);
 	for (size_t i = 0; i < b->n_nodes; i++)
 		settle_group(&se, b->order[i]);
 	return 0;

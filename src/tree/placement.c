@@ -442,6 +442,15 @@ static int no_direct_birth(struct builder *bu, const struct route *route)
 		builder_number(bu, route->forker));
 }
 
+/* @v and its siblings, if the outside forked the first of them. */
+static void put_under_leader(struct builder *bu, uint32_t v)
+{
+	while (bu->place[v].sibling)
+		v = bu->place[v].forker;
+	if (bu->place[v].forker == PLAN_NONE)
+		bu->place[v].under_leader = true;
+}
+
 static int place(struct builder *bu, uint32_t v)
 {
 	struct route route = route_to(bu, v);
@@ -459,11 +468,12 @@ static int place(struct builder *bu, uint32_t v)
 	if (r < 0)
 		return err_oom(bu->ctx);
 	pv = &bu->place[v];
-	pv->under_leader = pv->forker == PLAN_NONE && is_set_by_parent(bu, v);
 	pv->group = group_at_birth(bu, &route);
 	placement_link(bu, pv->forker, v);
 	if (inherits)
 		make_strict(bu, v);
+	if (is_set_by_parent(bu, v))
+		put_under_leader(bu, v);
 	return 0;
 }
 

@@ -74,7 +74,9 @@ static int check_nesting(struct context *ctx, const struct tree *tree, uint32_t 
 			"the owner of PID namespace %u is not below that of the PID namespace "
 			"above",
 			i);
-	if (parent->state == TREE_NS_LIVES || ns->state == TREE_NS_DEAD)
+	if (parent->state == TREE_NS_LIVES ||
+	    (parent->state != TREE_NS_UNBORN &&
+	     (ns->state == TREE_NS_DEAD || ns->state == TREE_NS_UNBORN)))
 		return 0;
 	return err_msg(ctx, -EDOM, "PID namespace %u is below one that is dead, or has no init", i);
 }
