@@ -52,6 +52,8 @@ static void find_want(const struct settling *se, uint32_t i)
 	struct birth *b = se->b;
 
 	se->wants[i] = b->nodes[i].birth_group;
+	if (se->wants[i] == BIRTH_OPEN && b->nodes[i].group_is_set)
+		se->wants[i] = b->nodes[i].group;
 	for (uint32_t v = se->child[i]; v != BIRTH_NONE && se->wants[i] == BIRTH_OPEN;
 	     v = se->next[v]) {
 		uint32_t group = se->wants[v];

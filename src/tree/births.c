@@ -105,12 +105,21 @@ static int pair_of(struct builder *bu, uint32_t v, uint32_t *ret_pair)
 	if (outside_pair(bu, p->birth, p->group, ret_pair) < 0)
 		return -ENOMEM;
 	p->group = bu->outside_group[*ret_pair];
+	p->leader = *ret_pair;
 	return 0;
 }
 
 static bool is_init(const struct builder *bu, uint32_t v)
 {
 	return bu->ns_init[bu->place[v].ns] == v;
+}
+
+static void inherit(struct builder *bu, uint32_t v)
+{
+	const struct placement *forker = &bu->place[bu->place[v].forker];
+
+	bu->place[v].group = forker->group;
+	bu->place[v].leader = forker->leader; /* matters to siblings */
 }
 
 int births_clone(struct builder *bu, uint32_t v)
@@ -124,7 +133,7 @@ int births_clone(struct builder *bu, uint32_t v)
 	if (bu->place[v].forker == PLAN_NONE)
 		r = pair_of(bu, v, &pair);
 	else
-		bu->place[v].group = bu->place[bu->place[v].forker].group;
+		inherit(bu, v);
 	if (r == 0 && is_init(bu, v))
 		r = namespaces_prepare(bu, v, &prepared);
 	if (r < 0)

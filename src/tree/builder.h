@@ -27,6 +27,7 @@ struct placement {
 	bool late;	    /* forked after its forker's own setsid */
 	bool strict;	    /* must be forked before its forker starts a session or a group */
 	bool under_leader;  /* by the outside: a child of the leader there, who sets its group */
+	uint32_t leader;    /* born under the outside: that leader, in plan.outside */
 	uint32_t heir;	    /* of those who go: who is to adopt the children; PLAN_NONE: nobody */
 	uint32_t session;   /* the birth node that leads it; BIRTH_OUTSIDE plus i */
 	uint32_t birth;	    /* the session it is born in */

@@ -47,7 +47,7 @@ static int setpgid_step(struct builder *bu, uint32_t actor, uint32_t process, ui
 	step->target = process;
 	step->group = bu->groups[group].founder;
 	if (step->group == PLAN_NONE)
-		step->outside = bu->groups[group].outside;
+		step->outside_group = bu->groups[group].outside;
 	bu->place[process].group = group;
 	return 0;
 }
@@ -222,15 +222,13 @@ static uint32_t who_sees(const struct builder *bu, uint32_t group)
 
 int groups_move(struct builder *bu, uint32_t process, uint32_t group)
 {
-	uint32_t actor = bu->place[process].born_under, pair = 0;
+	uint32_t actor = bu->place[process].born_under;
 
-	if (actor == PLAN_NONE && outside_pair(bu, bu->place[process].birth, BIRTH_NONE, &pair) < 0)
-		return -ENOMEM;
 	if (groups_ensure(bu, group, actor) < 0 ||
 	    setpgid_step(bu, actor, process, group, "goes to group %d, which it does not see") < 0)
 		return -ENOMEM;
 	if (actor == PLAN_NONE)
-		bu->plan->steps[bu->plan->n_steps - 1].outside = pair;
+		bu->plan->steps[bu->plan->n_steps - 1].outside = bu->place[process].leader;
 	return 0;
 }
 

@@ -50,7 +50,7 @@ enum plan_op {
 	PLAN_SETSID, /* process */
 	/*
 	 * process puts target (itself or a child) into the group led by group; group PLAN_NONE: into
-	 * the group of plan.outside[outside]. Numbers are resolved in process's active namespace.
+	 * the group of plan.outside[outside_group]. Numbers are resolved in process's active namespace.
 	 * process PLAN_NONE: the leader of plan.outside[outside], whose child target is.
 	 */
 	PLAN_SETPGID,
@@ -138,12 +138,13 @@ struct plan_step {
 	/* SETPGID, TTY_FOREGROUND: the plan process whose number is the group's. PLAN_NONE: a group
 	 * outside (only where that can be seen: not from within a container). */
 	uint32_t group;
-	uint32_t outside; /* CLONE and SETPGID by PLAN_NONE, SETPGID to PLAN_NONE: plan.outside */
-	uint32_t pid_ns;  /* CLONE, NS_NEW, NS_ENTER: index in tree.pid_ns */
-	bool new_pid_ns;  /* CLONE */
-	uint32_t user_ns; /* USER_NEW, USER_JOIN: index in tree.user_ns */
-	uint32_t tty;	  /* TTY_*: tree_process.tty */
-	uint64_t flags;	  /* CLONE; CLONE_PARENT: the child becomes process's sibling */
+	uint32_t outside; /* CLONE and SETPGID by PLAN_NONE: whose leader acts, in plan.outside */
+	uint32_t outside_group; /* SETPGID to PLAN_NONE: whose group, in plan.outside */
+	uint32_t pid_ns;	/* CLONE, NS_NEW, NS_ENTER: index in tree.pid_ns */
+	bool new_pid_ns;	/* CLONE */
+	uint32_t user_ns;	/* USER_NEW, USER_JOIN: index in tree.user_ns */
+	uint32_t tty;		/* TTY_*: tree_process.tty */
+	uint64_t flags;		/* CLONE; CLONE_PARENT: the child becomes process's sibling */
 	/* CLONE: 0 must be passed to the kernel with CLONE_PARENT (the child gets its sibling's);
 	 * here stands what the child ends up with. */
 	int32_t exit_signal;

@@ -62,8 +62,10 @@ static void json_setpgid(const struct plan *plan, const struct plan_step *s, str
 	if (s->target != s->process)
 		strbuf_printf(out, ", \"target\": %u", s->target);
 	json_pid(plan, "pgid", s->group, out);
-	if ((s->process == PLAN_NONE || s->group == PLAN_NONE) && s->outside)
+	if (s->process == PLAN_NONE && s->outside)
 		strbuf_printf(out, ", \"outside\": %u", s->outside);
+	if (s->group == PLAN_NONE && s->outside_group)
+		strbuf_printf(out, ", \"outside_group\": %u", s->outside_group);
 }
 
 static void json_step(const struct plan *plan, const struct plan_step *s, struct strbuf *out)

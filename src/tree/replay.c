@@ -162,8 +162,9 @@ static uint32_t group_pid(const struct replay *re, const struct plan_step *s)
 	uint32_t task = task_of(re, s->group);
 
 	if (s->group == PLAN_NONE)
-		return s->outside < re->model.n_outside ? re->model.outside[s->outside].pgid
-							: MODEL_NONE;
+		return s->outside_group < re->model.n_outside
+			       ? re->model.outside[s->outside_group].pgid
+			       : MODEL_NONE;
 	return task == MODEL_NONE ? MODEL_NONE : re->model.tasks[task].pid;
 }
 
