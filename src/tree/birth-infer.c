@@ -36,6 +36,11 @@ int search_put(struct search *s, uint32_t x, uint32_t y, enum why why, uint32_t 
 		search_conflict(s, &e);
 		return 0;
 	}
+	if (r == -ETIME) {
+		s->b->effort = s->b->limit; /* too large to go on */
+		s->failed = true;
+		return 0;
+	}
 	if (r < 0)
 		return r;
 	kept = search_push(s, &s->edges, sizeof(*kept));

@@ -222,6 +222,8 @@ int birth_solve(struct birth *b, struct context *ctx)
 	struct search s = {.b = b, .ctx = ctx};
 	int r;
 
+	b->above.most = b->limit;
+
 	r = search(&s);
 	if (r < 0)
 		return r;
