@@ -434,8 +434,9 @@ static int no_direct_birth(struct builder *bu, const struct route *route)
 {
 	const struct birth_node *node = &bu->birth->nodes[route->v];
 
+	/* in nested namespaces there may be ways by siblings that are not looked for */
 	return err_msg(
-		bu->ctx, -EDOM,
+		bu->ctx, bu->tree->n_pid_ns > 1 ? -EOPNOTSUPP : -EDOM,
 		"process %d was born as a child of %d, as its exit signal %d tells, but then "
 		"%d cannot be the parent of those below it",
 		node->number, builder_number(bu, route->parent), node->exit_signal,

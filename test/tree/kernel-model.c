@@ -54,9 +54,9 @@ struct world {
 	struct arena arena;
 	uint64_t seed, random;
 	struct slot *slots;
-	int socket[2];			 /* to hand descriptors to whoever is told to take one */
-	int32_t next[TASKS];		 /* numbers, by namespace */
-	char last[200];			 /* what is being done */
+	int socket[2];	     /* to hand descriptors to whoever is told to take one */
+	int32_t next[TASKS]; /* numbers, by namespace */
+	char last[200];	     /* what is being done */
 };
 
 static struct world *world; /* of this process: there is one */
@@ -489,7 +489,8 @@ static bool is_below_dead(uint32_t ns)
 {
 	const struct model_ns *n = &world->m.namespaces[ns];
 
-	return n->init == MODEL_NONE && n->parent != MODEL_NONE && world->m.namespaces[n->parent].dead;
+	return n->init == MODEL_NONE && n->parent != MODEL_NONE &&
+	       world->m.namespaces[n->parent].dead;
 }
 
 static void op_clone(uint32_t actor)
@@ -560,8 +561,7 @@ static void op_setpgid(void)
 		group = m->tasks[target].pid;
 	if (m->tasks[target].state != MODEL_LIVING || m->pids[group].ns == MODEL_NONE)
 		return;
-	if (m->namespaces[m->tasks[target].ns].init == target &&
-	    group != m->tasks[target].pid)
+	if (m->namespaces[m->tasks[target].ns].init == target && group != m->tasks[target].pid)
 		return; /* in a group led from within, init could never die: it would wait for itself */
 	model_numbers(m, m->tasks[target].pid, ns, of_target);
 	model_numbers(m, group, ns, of_group);
@@ -735,8 +735,8 @@ static int live(void)
 	if (r < 0)
 		fail("%s", strerror(-r));
 	await(&world->slots[0].done, 0);
-	for (int i = 0; i < OPS && world->m.n_tasks < TASKS - 1 && world->m.n_namespaces < TASKS - 1;
-	     i++) {
+	for (int i = 0;
+	     i < OPS && world->m.n_tasks < TASKS - 1 && world->m.n_namespaces < TASKS - 1; i++) {
 		random_op();
 		if (i % 10 == 0)
 			compare_all();
@@ -756,8 +756,7 @@ static int one_world(uint64_t seed)
 	arena_init(&world->arena, NULL);
 	world->slots = mmap(NULL, TASKS * sizeof(*world->slots), PROT_READ | PROT_WRITE,
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (world->slots == MAP_FAILED ||
-	    socketpair(AF_UNIX, SOCK_DGRAM, 0, world->socket) < 0)
+	if (world->slots == MAP_FAILED || socketpair(AF_UNIX, SOCK_DGRAM, 0, world->socket) < 0)
 		return 1;
 	(void)fflush(stdout);
 	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
@@ -786,7 +785,7 @@ int main(int argc, char **argv)
 	world = &the_world;
 	for (uint64_t seed = first; seed < first + count && failed < 5; seed++)
 		failed += (unsigned int)one_world(seed);
-	printf("%llu histories of %d operations, %u disagreements\n", (unsigned long long)count, OPS,
-	       failed);
+	printf("%llu histories of %d operations, %u disagreements\n", (unsigned long long)count,
+	       OPS, failed);
 	return failed != 0;
 }
