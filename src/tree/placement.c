@@ -171,7 +171,7 @@ static int new_station(struct builder *bu, const struct route *route, const stru
 static int stop_over(struct builder *bu, struct route *route, struct station st)
 {
 	const struct placement *forker = builder_place(bu, route->forker);
-	const struct placement *v = &bu->place[route->v];
+	const struct placement *v;
 	uint32_t c = forker->scaffolds;
 
 	if (route->forker == PLAN_NONE)
