@@ -180,17 +180,18 @@ static int check_numbers(struct model *m, uint32_t ns, uint32_t user_ns,
 			 const struct model_clone *args)
 {
 	uint32_t level = m->namespaces[ns].level + 1;
+	bool dead = false;
 	int r = 0;
 
 	if (args->n_pid != level)
 		return model_refuse(m, -EINVAL, "not one PID for each level");
 	while (level-- > 0 && r == 0) {
-		if (m->namespaces[ns].dead)
-			return model_refuse(m, -ENOMEM, "the PID namespace is dead");
+		dead = dead || m->namespaces[ns].dead;
 		r = check_number(m, ns, args->pid[level], user_ns, args->set_tid);
 		ns = m->namespaces[ns].parent;
 	}
-	return r;
+	/* the kernel looks at the innermost one alone, and would make an init below a dead one */
+	return r == 0 && dead ? model_refuse(m, -ENOMEM, "the PID namespace is dead") : r;
 }
 
 static int new_task(struct model *m, uint32_t ns, const int32_t *number, uint32_t *ret_task)

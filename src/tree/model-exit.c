@@ -80,10 +80,30 @@ static bool goes_with(const struct model *m, uint32_t task, uint32_t init)
 	       model_ns_is_in(m, m->tasks[task].ns, m->tasks[init].ns);
 }
 
+/* Is a number of @init's namespace in use, as a group's, by somebody who stays, or by @init? */
+static bool has_group_outside(const struct model *m, uint32_t init)
+{
+	for (uint32_t i = 0; i < m->n_tasks; i++) {
+		const struct model_task *t = &m->tasks[i];
+
+		if (t->state != MODEL_GONE && !goes_with(m, i, init) &&
+		    t->pgid != m->tasks[init].pid &&
+		    model_ns_is_in(m, m->pids[t->pgid].ns, m->tasks[init].ns))
+			return true;
+	}
+	return false;
+}
+
 /* zap_pid_ns_processes(): kills everybody in the namespace and below, and waits for them. */
 static int zap_namespace(struct model *m, uint32_t init)
 {
 	uint32_t ns = m->tasks[init].ns;
+
+	if (has_group_outside(m, init))
+		return model_refuse(
+			m, -EBUSY,
+			"it, or a process outside its namespace, is in a group led from "
+			"within, whose number init would wait for without end");
 
 	for (uint32_t i = 0; i < m->n_tasks; i++) {
 		uint32_t parent = m->tasks[i].parent;

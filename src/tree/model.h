@@ -157,7 +157,8 @@ int32_t model_foreground(const struct model *m, uint32_t tty);
 int model_subreaper(struct model *m, uint32_t actor, bool on);
 /*
  * The exit of a namespace's init takes everybody in it along. Refused (-EBUSY) while one of those has
- * a parent outside the namespace: in the kernel init hangs until that one has waited for it.
+ * a parent outside the namespace, who must wait for it, or leads a group with a member outside: in
+ * the kernel init hangs until pid_allocated says that all numbers of the namespace are free.
  */
 int model_exit(struct model *m, uint32_t actor, int32_t status);
 /* MODEL_NONE: the coordinator, or a leader outside */

@@ -171,7 +171,7 @@ static int new_station(struct builder *bu, const struct route *route, const stru
 static int stop_over(struct builder *bu, struct route *route, struct station st)
 {
 	const struct placement *forker = builder_place(bu, route->forker);
-	const struct placement *v = &bu->place[route->v];
+	const struct placement *v;
 	uint32_t c = forker->scaffolds;
 
 	if (route->forker == PLAN_NONE)
@@ -434,8 +434,9 @@ static int no_direct_birth(struct builder *bu, const struct route *route)
 {
 	const struct birth_node *node = &bu->birth->nodes[route->v];
 
+	/* in nested namespaces there may be ways by siblings that are not looked for */
 	return err_msg(
-		bu->ctx, -EDOM,
+		bu->ctx, bu->tree->n_pid_ns > 1 ? -EOPNOTSUPP : -EDOM,
 		"process %d was born as a child of %d, as its exit signal %d tells, but then "
 		"%d cannot be the parent of those below it",
 		node->number, builder_number(bu, route->parent), node->exit_signal,

@@ -109,6 +109,23 @@ static int check_process(struct context *ctx, const struct tree *tree, const str
 	return 0;
 }
 
+/*
+ * zap_pid_ns_processes() waits until all numbers of the namespace but init's are free: forever, where
+ * init is in the group of one that lived there.
+ */
+static int check_dead_group(struct context *ctx, const struct tree *tree,
+			    const struct tree_process *p)
+{
+	uint32_t level = level_of(tree, p);
+
+	if (!p->zombie || !is_init(tree, p) || !p->pgid[level] || p->pgid[level] == 1)
+		return 0;
+	return err_msg(ctx, -EDOM,
+		       "process %d is an init and a zombie, but in a group led from within its PID "
+		       "namespace, so that it cannot have died",
+		       p->pid[0]);
+}
+
 int state_check_namespaces(struct context *ctx, const struct tree *tree)
 {
 	struct census *census;
@@ -131,6 +148,8 @@ int state_check_namespaces(struct context *ctx, const struct tree *tree)
 		     ns = tree->pid_ns[ns].parent)
 			census[ns].held = true;
 		r = check_process(ctx, tree, p);
+		if (r == 0)
+			r = check_dead_group(ctx, tree, p);
 	}
 	for (uint32_t i = 0; i < tree->n_pid_ns && r == 0; i++) {
 		r = check_nesting(ctx, tree, i);

@@ -179,6 +179,34 @@ static int check_ids(struct context *ctx, const struct tree_index *index, struct
 	return 0;
 }
 
+/*
+ * A working directory is shared within one user namespace (userns_install()), by a process that was
+ * in there when it forked: then it could not choose PIDs on the levels above.
+ */
+static int check_fs(struct context *ctx, const struct tree *tree, struct arena *scratch)
+{
+	struct idmap first = {.arena = scratch}; /* fs to a process */
+
+	for (uint32_t i = 0; i < tree->n_processes; i++) {
+		const struct tree_process *p = &tree->processes[i];
+		uint32_t table = p->table[TREE_FS], other;
+
+		if (!table)
+			continue;
+		other = idmap_get(&first, 0, (int32_t)table);
+		if (other == IDMAP_NONE && idmap_set(&first, 0, (int32_t)table, i) < 0)
+			return err_oom(ctx);
+		if (other == IDMAP_NONE || (p->user_ns == 0 && !tree->processes[other].user_ns))
+			continue;
+		return err_msg(ctx,
+			       p->user_ns == tree->processes[other].user_ns ? -EOPNOTSUPP : -EDOM,
+			       "processes %d and %d share their working directory in a nested user "
+			       "namespace, or in two",
+			       TREE_PID(tree, other), p->pid[0]);
+	}
+	return 0;
+}
+
 static int check_sighand(struct context *ctx, const struct tree *tree, struct arena *scratch)
 {
 	struct idmap first = {.arena = scratch}; /* sighand to a process */
@@ -240,7 +268,8 @@ int state_check(struct context *ctx, const struct tree_index *index)
 		return r;
 	arena_init(&scratch, ctx);
 	if ((r = check_outside(ctx, tree)) == 0 && (r = check_ids(ctx, index, &scratch)) == 0 &&
-	    (r = check_sighand(ctx, tree, &scratch)) == 0)
+	    (r = check_sighand(ctx, tree, &scratch)) == 0 &&
+	    (r = check_fs(ctx, tree, &scratch)) == 0)
 		r = check_ttys(ctx, tree, &scratch);
 	if (r == 0)
 		r = state_check_leaders(ctx, index, &scratch);

@@ -275,12 +275,20 @@ static void exit_to(struct world *w, const struct state *s, unsigned int a, uint
 	reached(w, t);
 }
 
-/* The last one in its namespace may go; init takes nobody along here: that leads to nothing new. */
+/*
+ * The last one in its namespace may go, unless a number of that is in use as a group's by somebody
+ * who stays, or by init itself, which would wait for it forever. That init can take others along leads
+ * to nothing new.
+ */
 static bool may_exit(const struct state *s, unsigned int a)
 {
-	for (unsigned int i = 0; i < s->n && s->inner == a + 1; i++)
-		if (i != a && s->p[i].ns)
+	for (unsigned int i = 0; i < s->n && s->inner == a + 1; i++) {
+		uint8_t group = s->p[i].pgid;
+
+		if ((i != a && s->p[i].ns) || group >= INNER ||
+		    (group != a + 1 && group && group <= s->n && s->p[group - 1].ns))
 			return false;
+	}
 	return true;
 }
 
