@@ -6,12 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checkpoint/outside.h"
 #include "file/fdtable.h"
 #include "kernel/proc.h"
 #include "kind/task.h"
+#include "ns/ns.h"
 #include "task/share.h"
 #include "task/witness.h"
-#include "tree/tree.h"
 #include "util/cleanup.h"
 
 enum { ASPECTS_MAX = 64 };
@@ -20,6 +21,7 @@ enum { ASPECTS_MAX = 64 };
 struct candidate {
 	const struct puppet_process *process;
 	struct proc_stat stat;
+	pid_t number;	    /* in the root's PID namespace */
 	unsigned int depth; /* generations below the root */
 	size_t parent;	    /* index by PID order; SIZE_MAX: outside the tree */
 };
@@ -48,17 +50,44 @@ static int open_proc(struct collect *c, const struct puppet_process *process, in
 	return r < 0 ? err_sys(c->ctx, r, "open(/proc/%d)", tid) : 0;
 }
 
+static int read_numbers(struct collect *c, int fd, pid_t pid, struct proc_ns_ids *ret)
+{
+	struct proc_status status;
+	int r = proc_read_status(fd, c->arena, &status);
+
+	if (r < 0)
+		return err_sys(c->ctx, r, "reading /proc/%d/status", pid);
+	*ret = status.ns_tgid;
+	return 0;
+}
+
+/*
+ * The root, which comes first, sets @level, on which it has its own number. That number is kept by a
+ * restore, as the one in our namespace need not be: the canonical order goes by it.
+ */
 static int read_candidate(struct collect *c, const struct puppet_process *process,
-			  struct candidate *ret)
+			  unsigned int *level, struct candidate *ret)
 {
 	_cleanup_close_ int fd = -EBADF;
+	struct proc_ns_ids ids = {.n = 0};
+	bool root = *level == 0;
 	int r = open_proc(c, process, &fd);
 
 	if (r < 0)
 		return r;
 	ret->process = process;
+	ret->number = process->pid;
 	r = proc_read_stat(fd, &ret->stat);
-	return r < 0 ? err_sys(c->ctx, r, "reading /proc/%d/stat", process->pid) : 0;
+	if (r < 0)
+		return err_sys(c->ctx, r, "reading /proc/%d/stat", process->pid);
+	if (*level == 1)
+		return 0;
+	r = read_numbers(c, fd, process->pid, &ids);
+	if (root)
+		*level = ids.n;
+	if (r == 0 && ids.n >= *level)
+		ret->number = ids.id[*level - 1];
+	return r;
 }
 
 static int by_pid(const void *a, const void *b)
@@ -76,7 +105,7 @@ static int by_depth_and_pid(const void *a, const void *b)
 
 	if (x->depth != y->depth)
 		return x->depth < y->depth ? -1 : 1;
-	return by_pid(a, b);
+	return (x->number > y->number) - (x->number < y->number);
 }
 
 static size_t find_pid(const struct candidate *sorted, size_t n, pid_t pid)
@@ -97,14 +126,12 @@ static void measure_depths(struct candidate *sorted, size_t n, pid_t root)
 					   : find_pid(sorted, n, sorted[i].stat.ppid);
 	for (size_t i = 0; i < n; i++) {
 		unsigned int depth = 0;
+		size_t top = i;
 
-		for (size_t up = sorted[i].parent; up != SIZE_MAX && depth < n;
-		     up = sorted[up].parent)
+		for (; sorted[top].parent != SIZE_MAX && depth < n; top = sorted[top].parent)
 			depth++;
-		/* One that joined from outside comes after all generations of the root's own. */
-		if (sorted[i].parent == SIZE_MAX && sorted[i].process->pid != root)
-			depth = (unsigned int)n;
-		sorted[i].depth = depth;
+		/* Those that joined from outside come after all generations of the root's own. */
+		sorted[i].depth = depth + (sorted[top].process->pid == root ? 0 : (unsigned int)n);
 	}
 }
 
@@ -230,12 +257,13 @@ static int add_processes(struct collect *c, const struct puppet_tree *tree)
 	size_t n = tree->n_processes;
 	struct candidate *sorted = arena_new_n(c->arena, struct candidate, n);
 	struct candidate *order;
+	unsigned int level = 0;
 	int r;
 
 	if (!sorted)
 		return err_oom(c->ctx);
 	for (size_t i = 0; i < n; i++) {
-		r = read_candidate(c, &tree->processes[i], &sorted[i]);
+		r = read_candidate(c, &tree->processes[i], &level, &sorted[i]);
 		if (r < 0)
 			return r;
 	}
@@ -501,10 +529,13 @@ int collect_tree(struct collect *c, struct puppet_tree *tree)
 	r = collect_states(c);
 	if (r < 0)
 		return r;
+	r = ns_collect_late(c);
+	if (r < 0)
+		return r;
 	r = collect_files(c);
 	if (r < 0)
 		return r;
 	enter(c, tree);
 	r = ask_all(c);
-	return r < 0 ? r : tree_mark_outside(c->ctx, c->cp);
+	return r < 0 ? r : outside_mark(c);
 }

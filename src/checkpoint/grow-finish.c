@@ -1,13 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * What follows the plan: threads, dead leaders, stopped jobs.
- *
- * A thread's table of flags leaves nothing to choose: what pthread_create shares is what the
- * kernel demands of threads (memory, handlers) or what nobody has ever told apart (files, fs,
- * semaphore undo; collection refuses the rest).
- */
+/* What follows the plan: threads (grow-threads.c), dead leaders, stopped jobs. */
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -18,51 +11,7 @@
 #include "kernel/proc.h"
 #include "util/cleanup.h"
 
-enum {
-	THREAD_FLAGS =
-		CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
-	DEATH_TRIES = 2000, /* times 1 ms */
-};
-
-static int take_threads(struct grown *g, struct rebuild_process *p, struct puppet **puppets,
-			size_t first, int r)
-{
-	for (size_t i = first; i < p->n_threads; i++) {
-		int rc = puppets[i] ? grown_add_task(g, puppets[i]) : 0;
-
-		p->threads[i].puppet = puppets[i];
-		if (rc < 0 && r == 0)
-			r = rc;
-	}
-	return r;
-}
-
-/* Clones all threads but the leader; with a dead leader, all. */
-static int clone_threads(struct grown *g, struct rebuild_process *p)
-{
-	size_t first = p->msg->leader_dead ? 0 : 1;
-	struct puppet_clone *how;
-	struct puppet **puppets;
-	int r;
-
-	if (!p->msg->leader_dead)
-		p->threads[0].puppet = p->puppet;
-	if (p->n_threads <= first)
-		return 0;
-	how = arena_new_n(&g->arena, struct puppet_clone, p->n_threads);
-	puppets = arena_new_n(&g->arena, struct puppet *, p->n_threads);
-	if (!how || !puppets)
-		return err_oom(g->ctx);
-	for (size_t i = first; i < p->n_threads; i++)
-		how[i] = (struct puppet_clone){
-			.flags = THREAD_FLAGS,
-			.set_tid = p->threads[i].msg->tid,
-			.n_set_tid = 1,
-		};
-	r = puppet_clone_many(g->ctx, p->puppet, how + first, p->n_threads - first,
-			      puppets + first);
-	return take_threads(g, p, puppets, first, r);
-}
+enum { DEATH_TRIES = 2000 }; /* times 1 ms */
 
 static bool has_died(pid_t pid)
 {
@@ -75,10 +24,10 @@ static bool has_died(pid_t pid)
 static int end_leader(struct grown *g, struct rebuild_process *p)
 {
 	const struct timespec pause = {.tv_nsec = 1000000};
-	pid_t pid = p->puppet->tid;
+	pid_t pid = p->pid;
 	int r;
 
-	r = grow_remains(g, p->puppet, p->msg);
+	r = grow_remains(g, p, p->puppet);
 	if (r == 0)
 		r = puppet_exit_task(g->ctx, p->puppet, WEXITSTATUS(p->msg->exit_status));
 	if (r < 0)
@@ -97,13 +46,16 @@ static int end_leader(struct grown *g, struct rebuild_process *p)
 /* The parent takes note of the stop, as a shell has long done when its job is dumped. */
 static int acknowledge_stop(struct grown *g, struct rebuild_process *p)
 {
-	uint32_t parent = p->msg->parent;
+	const struct rebuild_process *parent;
 	int64_t r;
 
-	if (parent == 0)
+	if (p->msg->parent == 0)
 		return 0;
-	r = puppet_call(g->ctx, g->rebuild->processes[parent - 1].puppet, "wait4", SYS_wait4,
-			(const struct call_arg[6]){CALL_IMM(p->msg->pid[0]), CALL_IMM(0),
+	parent = &g->rebuild->processes[p->msg->parent - 1];
+	/* on the level of its parent, who waits */
+	r = puppet_call(g->ctx, parent->puppet, "wait4", SYS_wait4,
+			(const struct call_arg[6]){CALL_IMM(p->msg->pid[parent->msg->n_pid - 1]),
+						   CALL_IMM(0),
 						   CALL_IMM(__WALL | WNOHANG | WUNTRACED)});
 	return r < 0 ? (int)r : 0;
 }
@@ -180,7 +132,7 @@ static int for_all(struct grown *g, int (*step)(struct grown *g, struct rebuild_
 
 static int finish_tasks(struct grown *g, struct rebuild_process *p)
 {
-	int r = clone_threads(g, p);
+	int r = grow_threads(g, p);
 
 	return r == 0 && p->msg->leader_dead ? end_leader(g, p) : r;
 }

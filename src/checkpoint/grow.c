@@ -15,6 +15,7 @@
 #include "file/inode.h"
 #include "file/place.h"
 #include "image/reader.h"
+#include "puppet/deaths.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
 
@@ -68,10 +69,13 @@ static int add_number(struct grown *g, pid_t number)
 	return 0;
 }
 
-/* All numbers that the plan and the threads will ask for. */
+/* All numbers that the plan and the threads will ask for where others have theirs, too. */
 static int collect_numbers(struct grown *g)
 {
 	int r = 0;
+
+	if (g->container)
+		return 0;
 
 	for (size_t i = 0; r == 0 && i < g->plan->n_processes; i++)
 		r = add_number(g, g->plan->processes[i].pid[0]);
@@ -108,10 +112,25 @@ static void mark_fill(struct grown *g, uint32_t index)
 	}
 }
 
+static int init_pid_ns(struct grown *g)
+{
+	g->n_pid_ns = MAX(g->rebuild->cp->n_pid_namespaces, (size_t)1);
+	g->pid_ns = arena_new_n(&g->arena, int, g->n_pid_ns);
+	if (!g->pid_ns)
+		return err_oom(g->ctx);
+	for (size_t i = 0; i < g->n_pid_ns; i++)
+		g->pid_ns[i] = -EBADF;
+	return 0;
+}
+
 static int init_processes(struct grown *g)
 {
 	const struct plan *plan = g->plan;
+	int r = init_pid_ns(g);
 
+	if (r < 0)
+		return r;
+	g->container = plan->processes[0].pid[0] == 1;
 	g->processes = arena_new_n(&g->arena, struct grown_process, plan->n_processes);
 	if (!g->processes)
 		return err_oom(g->ctx);
@@ -120,6 +139,7 @@ static int init_processes(struct grown *g)
 
 		g->processes[i].plan = p;
 		g->processes[i].forker = PLAN_NONE;
+		g->processes[i].children_ns = p->pid_ns;
 		if (p->id > 0)
 			g->processes[i].rebuild = &g->rebuild->processes[p->id - 1];
 	}
@@ -149,111 +169,6 @@ static int grown_new(struct rebuild *r, const struct plan *plan, struct grown **
 	}
 	*ret_grown = g;
 	return 0;
-}
-
-/* ---- the root ------------------------------------------------------------------------------ */
-
-static int make_first(struct grown *g, const pid_t *set_tid, struct puppet **ret_puppet)
-{
-	struct rebuild *r = g->rebuild;
-	const struct puppet_make how = {
-		.base = r->stub_base,
-		.slots = rebuild_slots(r),
-		.slot_size = STUB_SLOT_SIZE,
-		.set_tid = set_tid,
-		.n_set_tid = set_tid ? 1 : 0,
-		.exit_signal = g->plan->root_exit_signal,
-		.doorbell = r->fd_base + REBUILD_FD_DOORBELL,
-	};
-	int rc;
-
-	if (puppet_area_size(how.slots, how.slot_size) > r->stub_size)
-		return err_msg(g->ctx, -ENOSPC, "no room for the stubs' area");
-	rc = puppet_make_first(g->ctx, &how, ret_puppet);
-	return rc < 0 ? rc : grown_add_task(g, *ret_puppet);
-}
-
-/* A first stub whose number is none that the tree needs. */
-static int make_leader(struct grown *g, struct puppet **ret_leader)
-{
-	enum { TRIES = 100 };
-	int r = 0;
-
-	for (int i = 0; i < TRIES; i++) {
-		r = make_first(g, NULL, ret_leader);
-		if (r < 0 || !grown_needs(g, (*ret_leader)->tid))
-			return r;
-		r = puppet_die(g->ctx, *ret_leader, 0);
-		if (r < 0)
-			return r;
-	}
-	return err_msg(g->ctx, -EEXIST, "the kernel gives no number that the tree does not need");
-}
-
-/*
- * A session and a group outside that members of the tree keep: a leader of ours makes them, and the
- * root is born beside it, our child like itself.
- */
-static int make_in_session(struct grown *g, const pid_t *set_tid, struct puppet **ret_puppet)
-{
-	const struct puppet_clone how = {
-		.flags = CLONE_PARENT,
-		.set_tid = set_tid,
-		.n_set_tid = 1,
-	};
-	struct puppet *leader;
-	int64_t sid;
-	int r;
-
-	r = make_leader(g, &leader);
-	if (r < 0)
-		return r;
-	sid = puppet_call(g->ctx, leader, "setsid", SYS_setsid, (const struct call_arg[6]){});
-	if (sid < 0)
-		return (int)sid;
-	r = puppet_clone(g->ctx, leader, &how, ret_puppet);
-	if (*ret_puppet) {
-		int rc = grown_add_task(g, *ret_puppet);
-
-		if (rc < 0)
-			return rc;
-	}
-	/* Our child: with the tracer's wait it is reaped. */
-	return r < 0 ? r : puppet_die(g->ctx, leader, 0);
-}
-
-/* What all stubs need from the beginning; the first has no descriptor but its doorbell. */
-static int give_descriptors(struct grown *g, struct puppet *puppet)
-{
-	struct rebuild *r = g->rebuild;
-	const struct fd_place images = {
-		.fd = image_reader_dir(r->images),
-		.number = r->fd_base + REBUILD_FD_IMAGES,
-		.cloexec = true,
-	};
-	int rc = fds_place(g->ctx, &g->arena, puppet, &images, 1);
-
-	return rc < 0 ? rc : rebuild_inodes_send(r, puppet);
-}
-
-static int make_root(struct grown *g)
-{
-	struct grown_process *root = &g->processes[0];
-	pid_t number = root->plan->pid[0];
-	struct puppet *puppet = NULL;
-	int r;
-
-	if (g->plan->root_session == PLAN_ROOT_SESSION_NEW)
-		r = make_in_session(g, &number, &puppet);
-	else
-		r = make_first(g, &number, &puppet);
-	if (r < 0)
-		return err_while(g->ctx, r, "making the first process, %d", number);
-	root->puppet = puppet;
-	root->number = number;
-	root->rebuild->puppet = puppet;
-	r = give_descriptors(g, puppet);
-	return r < 0 ? err_while(g->ctx, r, "handing files to the first process, %d", number) : 0;
 }
 
 /* ---- on one CPU ---------------------------------------------------------------------------- */
@@ -305,6 +220,7 @@ int grow(struct rebuild *r, const struct plan *plan, struct grown **ret_grown)
 {
 	struct grown *g = NULL;
 	cpu_set_t before;
+	int subreaper = 0;
 	bool pinned;
 	int rc;
 
@@ -312,13 +228,21 @@ int grow(struct rebuild *r, const struct plan *plan, struct grown **ret_grown)
 	if (rc < 0)
 		return rc;
 	pinned = pin(&before);
-	rc = make_root(g);
+	(void)prctl(PR_GET_CHILD_SUBREAPER, &subreaper); /* the plan may change it */
+	rc = grow_user_namespaces(g);
+	if (rc == 0)
+		rc = grow_root(g);
 	if (rc == 0)
 		rc = grow_steps(g);
+	if (rc == 0)
+		rc = grow_end_leaders(g);
 	if (rc == 0)
 		rc = check_complete(g);
 	if (rc == 0)
 		rc = grow_finish(g);
+	if (rc == 0)
+		rc = grow_numbers(g);
+	(void)prctl(PR_SET_CHILD_SUBREAPER, subreaper);
 	if (pinned)
 		unpin(g, &before);
 	if (rc < 0) {
@@ -350,6 +274,20 @@ int grown_let_go(struct grown *g, bool leave_stopped)
 }
 
 /*
+ * An init that is in a group whose leader has died in its namespace never gets to its end: it waits
+ * until no number but its own is in use there (zap_pid_ns_processes()), and uses that one itself.
+ */
+static void leave_groups(struct grown *g)
+{
+	bool nested = g->container || g->n_pid_ns > 1;
+
+	for (size_t i = 0; nested && i < g->n_tasks; i++)
+		if (g->tasks[i]->state == PUPPET_LOOP && g->tasks[i]->tid == g->tasks[i]->tgid)
+			(void)puppet_call(g->ctx, g->tasks[i], "setpgid(0, 0)", SYS_setpgid,
+					  (const struct call_arg[6]){});
+}
+
+/*
  * Orphans of killed stubs come to us while we are a subreaper, so that none is left as a zombie
  * to an init that may not reap.
  */
@@ -359,9 +297,11 @@ static void kill_all(struct grown *g)
 
 	(void)prctl(PR_GET_CHILD_SUBREAPER, &was);
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
-	/* Youngest first: threads before their leaders. */
-	for (size_t i = g->n_tasks; i-- > 0;)
-		puppet_kill(g->tasks[i]);
+	leave_groups(g);
+	for (size_t i = 0; i < g->n_tasks; i++)
+		if (g->tasks[i]->state != PUPPET_GONE)
+			(void)syscall(SYS_tgkill, g->tasks[i]->tgid, g->tasks[i]->tid, SIGKILL);
+	(void)puppet_await_deaths(g->tasks, g->n_tasks, g->tasks, g->n_tasks);
 	for (size_t i = 0; i < g->n_tasks; i++)
 		if (g->tasks[i]->tid == g->tasks[i]->tgid)
 			(void)waitpid(g->tasks[i]->tid, NULL, __WALL | WNOHANG);
@@ -376,6 +316,8 @@ void grown_free(struct grown *g)
 		kill_all(g);
 	for (size_t i = 0; i < g->n_tasks; i++)
 		puppet_free(g->tasks[i]);
+	for (size_t i = 0; i < g->n_pid_ns; i++)
+		close_guard(&g->pid_ns[i]);
 	arena_deinit(&g->arena);
 	free(g);
 }

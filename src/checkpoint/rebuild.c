@@ -95,6 +95,12 @@ static int init_objects(struct rebuild *r)
 						      .map_fd_rw = -1,
 						      .fd = -EBADF,
 						      .fd_rw = -EBADF};
+	r->user_ns = arena_new_n(r->arena, int, cp->n_user_namespaces);
+	if (!r->user_ns)
+		return err_oom(r->ctx);
+	for (size_t i = 0; i < cp->n_user_namespaces; i++)
+		r->user_ns[i] = -EBADF;
+	r->n_user_ns = cp->n_user_namespaces;
 	r->n_files = cp->n_files;
 	r->n_inodes = cp->n_inodes;
 	return 0;
@@ -153,6 +159,8 @@ void rebuild_deinit(struct rebuild *r)
 {
 	rebuild_files_deinit(r);
 	rebuild_inodes_deinit(r);
+	for (size_t i = 0; i < r->n_user_ns; i++)
+		close_guard(&r->user_ns[i]);
 }
 
 /* ---- can it be restored here --------------------------------------------------------------- */
@@ -176,8 +184,16 @@ static int check_pid(struct rebuild *r, pid_t pid, const char *what)
 		stat.pid, stat.comm);
 }
 
+/* In a PID namespace of its own nobody else has numbers. */
+static bool is_container(const struct rebuild *r)
+{
+	return r->n_processes > 0 && r->processes[0].msg->pid[0] == 1;
+}
+
 static int check_pids(struct rebuild *r)
 {
+	if (is_container(r))
+		return 0;
 	for (size_t i = 0; i < r->n_processes; i++) {
 		const Coppice__Process *msg = r->processes[i].msg;
 		int rc = check_pid(r, msg->pid[0], "process");

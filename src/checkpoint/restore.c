@@ -165,7 +165,7 @@ static void fill_report(struct restore *s)
 {
 	const struct rebuild *rb = &s->rebuild;
 
-	s->report.root = rb->processes[0].msg->pid[0];
+	s->report.root = rb->processes[0].pid;
 	s->report.n_processes = rb->n_processes;
 	for (size_t i = 0; i < rb->n_processes; i++)
 		s->report.n_threads += rb->processes[i].n_threads;

@@ -140,7 +140,7 @@ static int as_puppet_tree(struct verify *v, struct puppet_tree *ret)
 		const struct rebuild_process *p = &r->processes[i];
 		struct puppet_process *held = &ret->processes[i];
 
-		held->pid = p->msg->pid[0];
+		held->pid = p->pid;
 		held->zombie = p->n_threads == 0;
 		held->n_tasks = p->n_threads;
 		held->tasks = arena_new_n(&v->arena, struct puppet *, p->n_threads);

@@ -99,12 +99,18 @@ static void forward_signal(pid_t root, const struct context *ctx)
 		(void)kill(root, *ctx->cancel); /* gone already: then its status follows */
 }
 
-/* Waits for the restored root and ends as it did. */
+/*
+ * Waits for the restored root and ends as it did. Those who had joined its PID namespace from outside
+ * are our children, too, and an init stays until all in its namespace are reaped.
+ */
 static int wait_for(struct context *ctx, pid_t root)
 {
 	int status;
+	pid_t pid;
 
-	while (waitpid(root, &status, __WALL) < 0) {
+	while ((pid = waitpid(-1, &status, __WALL)) != root) {
+		if (pid > 0)
+			continue;
 		if (errno != EINTR) {
 			(void)err_sys(ctx, -errno, "waitpid(%d)", root);
 			(void)cli_fail(ctx, "cannot wait for the restored process");

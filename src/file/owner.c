@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "kernel/proc.h"
+#include "util/cleanup.h"
 #include "util/macro.h"
 
 #ifndef F_GETOWNER_UIDS
@@ -14,20 +16,21 @@
 
 /* ---- collect ------------------------------------------------------------------------------- */
 
-static bool in_tree(const struct collect *c, const struct f_owner_ex *owner)
+/* The owner's number in the tree root's PID namespace; 0: it is outside the tree. */
+static pid_t number_in_tree(const struct collect *c, const struct f_owner_ex *owner)
 {
 	for (size_t i = 0; i < c->n_processes; i++) {
 		const struct collect_process *p = &c->processes[i];
 
 		if (owner->type == F_OWNER_PID && p->pid == owner->pid)
-			return true;
+			return p->msg->pid[0];
 		if (owner->type == F_OWNER_PGRP && p->stat.pgrp == owner->pid)
-			return true;
+			return p->msg->pgid[0];
 		for (size_t k = 0; owner->type == F_OWNER_TID && k < p->n_threads; k++)
 			if (p->threads[k].tid == owner->pid)
-				return true;
+				return p->threads[k].msg->tid[0];
 	}
-	return false;
+	return 0;
 }
 
 int owner_collect(struct collect *c, const struct file_probe *probe, Coppice__File *file)
@@ -35,6 +38,7 @@ int owner_collect(struct collect *c, const struct file_probe *probe, Coppice__Fi
 	struct f_owner_ex owner = {};
 	uid_t uids[2] = {};
 	int signal;
+	pid_t number;
 
 	if (file->flags & O_PATH)
 		return 0;
@@ -45,7 +49,8 @@ int owner_collect(struct collect *c, const struct file_probe *probe, Coppice__Fi
 		return err_sys(c->ctx, -errno, "fcntl(F_GETSIG)");
 	if (owner.pid == 0 && signal == 0)
 		return 0;
-	if (owner.pid != 0 && !in_tree(c, &owner))
+	number = owner.pid != 0 ? number_in_tree(c, &owner) : 0;
+	if (owner.pid != 0 && number == 0)
 		return collect_refuse(
 			c, "clear it with fcntl(F_SETOWN), or dump the owner as well",
 			"%s, fd %d (%s): its owner for signals, %d, is outside the tree",
@@ -57,7 +62,7 @@ int owner_collect(struct collect *c, const struct file_probe *probe, Coppice__Fi
 		return err_oom(c->ctx);
 	coppice__file_owner__init(file->owner);
 	file->owner->type = owner.pid != 0 ? owner.type : F_OWNER_TID;
-	file->owner->pid = owner.pid;
+	file->owner->pid = number;
 	file->owner->signal = signal;
 	file->owner->uid = uids[0];
 	file->owner->euid = uids[1];
@@ -65,6 +70,32 @@ int owner_collect(struct collect *c, const struct file_probe *probe, Coppice__Fi
 }
 
 /* ---- rebuild ------------------------------------------------------------------------------- */
+
+/* The group of a process that is there, as the coordinator sees it. */
+static pid_t group_of(pid_t pid)
+{
+	_cleanup_close_ int fd = -EBADF;
+	struct proc_stat stat;
+
+	return proc_open(pid, &fd) < 0 || proc_read_stat(fd, &stat) < 0 ? 0 : stat.pgrp;
+}
+
+/* The coordinator's number for one that the image has; 0: there is none. */
+static pid_t number_here(const struct rebuild *r, const Coppice__FileOwner *owner)
+{
+	for (size_t i = 0; i < r->n_processes; i++) {
+		const struct rebuild_process *p = &r->processes[i];
+
+		if (owner->type == F_OWNER_PID && p->msg->pid[0] == owner->pid)
+			return p->pid;
+		if (owner->type == F_OWNER_PGRP && p->msg->pgid[0] == owner->pid)
+			return group_of(p->pid);
+		for (size_t k = 0; owner->type == F_OWNER_TID && k < p->n_threads; k++)
+			if (p->threads[k].msg->tid[0] == owner->pid)
+				return p->threads[k].puppet->tid;
+	}
+	return 0;
+}
 
 /*
  * The kernel notes the caller's real and effective uid with the owner. The saved uid stays ours, so
@@ -100,7 +131,10 @@ int owner_rebuild(struct rebuild *r, const Coppice__File *file, int fd)
 		return err_sys(r->ctx, -errno, "fcntl(F_SETSIG, %d)", owner->signal);
 	if (owner->pid == 0)
 		return 0;
-	ex = (struct f_owner_ex){.type = owner->type, .pid = owner->pid};
+	ex = (struct f_owner_ex){.type = owner->type, .pid = number_here(r, owner)};
+	if (ex.pid == 0)
+		return err_msg(r->ctx, -EBADMSG, "the owner for signals, %d, is not in the tree",
+			       owner->pid);
 	result = set_owner_as(r, fd, &ex, owner->uid, owner->euid);
 	return result < 0 ? err_sys(r->ctx, result, "fcntl(F_SETOWN_EX, %d)", owner->pid) : 0;
 }

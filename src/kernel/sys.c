@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <linux/ioprio.h>
+#include <linux/nsfs.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -25,6 +27,30 @@ int sys_pidfd_getfd(int pidfd, int fd)
 int sys_pidfd_send_signal(int pidfd, int sig)
 {
 	return result(syscall(__NR_pidfd_send_signal, pidfd, sig, NULL, 0));
+}
+
+int sys_ns_parent(int ns)
+{
+	return result(ioctl(ns, NS_GET_PARENT));
+}
+
+int sys_ns_user_ns(int ns)
+{
+	return result(ioctl(ns, NS_GET_USERNS));
+}
+
+int sys_ns_owner_uid(int user_ns, uid_t *ret)
+{
+	return result(ioctl(user_ns, NS_GET_OWNER_UID, ret));
+}
+
+#ifndef PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE
+#define PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE _IO(0xFF, 6) /* linux/pidfd.h */
+#endif
+
+int sys_pidfd_pid_ns_for_children(int pidfd)
+{
+	return result(ioctl(pidfd, PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE, 0));
 }
 
 int sys_kcmp(pid_t a, pid_t b, int type, unsigned long index_a, unsigned long index_b)

@@ -10,6 +10,18 @@
 int sys_pidfd_open(pid_t pid, unsigned int flags);
 int sys_pidfd_getfd(int pidfd, int fd);
 int sys_pidfd_send_signal(int pidfd, int sig);
+/*
+ * Namespaces, given by descriptors (ioctl_ns(2)); what is returned is a descriptor, too. -EPERM: it is
+ * outside our own.
+ */
+int sys_ns_parent(int ns);
+int sys_ns_user_ns(int ns); /* the owner */
+int sys_ns_owner_uid(int user_ns, uid_t *ret);
+/*
+ * The PID namespace that the next child of the process is born into, also one without an init as yet
+ * (PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE, 6.11). -ENOTTY: this kernel cannot tell.
+ */
+int sys_pidfd_pid_ns_for_children(int pidfd);
 /* kcmp(2): 0 equal, 1 less, 2 greater, 3 unordered, or -errno. */
 int sys_kcmp(pid_t a, pid_t b, int type, unsigned long index_a, unsigned long index_b);
 int sys_get_robust_list(pid_t tid, uint64_t *ret_head, uint64_t *ret_len);

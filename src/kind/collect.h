@@ -20,6 +20,7 @@
 #include "util/context.h"
 
 struct collect_files;
+struct collect_namespaces;
 struct image_writer;
 struct surroundings;
 struct witnesses;
@@ -93,6 +94,7 @@ struct collect {
 	struct collect_files
 		*files; /* open file descriptions and inodes seen so far; private to src/file */
 	const struct surroundings *surroundings; /* what we live in; see task/surroundings.h */
+	struct collect_namespaces *namespaces;	 /* private to src/ns */
 	struct witnesses *witnesses;		 /* private to task/witness.c; owned */
 	/* verify: the tasks are stubs as yet, without the program's registers and signal mask */
 	bool stubs;

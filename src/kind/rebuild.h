@@ -57,6 +57,7 @@ struct rebuild_process {
 	const Coppice__FdTable *fd_table; /* NULL for zombies */
 	const Coppice__Fs *fs;		  /* NULL for zombies */
 	struct puppet *puppet;		  /* of the leader (threads[0]) */
+	pid_t pid; /* in the coordinator's PID namespace, zombies too; set by grow at its birth */
 	struct rebuild_thread *threads;
 	size_t n_threads;
 	/* True for the first process in id order that has the table: shared tables are furnished
@@ -65,6 +66,7 @@ struct rebuild_process {
 	bool owns_files;
 	bool owns_fs;
 	bool owns_sighand;
+	bool in_user_ns; /* has joined its user namespace already; else it does with its credentials */
 	bool filled; /* memory is in place (an ancestor may be filled before it forks) */
 	/*
 	 * Whose filled memory the stub has from the fork that made it: the forking process if that
@@ -105,6 +107,8 @@ struct rebuild {
 	struct refusal *
 		refusals; /* what this machine will not let us restore: filled by the check phase */
 	size_t n_refusals;
+	int *user_ns; /* by UserNs.id - 1: descriptors, -EBADF until made; owned */
+	size_t n_user_ns;
 	int fd_base; /* see above */
 	/* Things made on disk (deleted files being re-made under a temporary name) to be removed on
 	 * failure: each file module cleans up after itself at once; nothing is left for later. */

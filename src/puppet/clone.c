@@ -4,7 +4,6 @@
  * its parent's options (PTRACE_O_EXITKILL) without a stop of the parent; the child stops before its
  * first instruction, which is in the made loop, on its own slot: it is ready for a table.
  */
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -41,7 +40,7 @@ static uint32_t take_slot(struct puppet *parent, const struct puppet_clone *how)
 
 static uint32_t child_depth(const struct puppet *parent, const struct puppet_clone *how)
 {
-	return parent->pid_depth + (how->flags & CLONE_NEWPID ? 1 : 0);
+	return parent->birth_depth + (how->flags & CLONE_NEWPID ? 1 : 0);
 }
 
 static void add_clone(struct call_table *t, const struct puppet *parent,
@@ -99,7 +98,7 @@ static struct puppet *child_new(const struct puppet *parent, const struct puppet
 	if (!child && area != parent->area)
 		free(area);
 	if (child)
-		child->pid_depth = child_depth(parent, how);
+		child->pid_depth = child->birth_depth = child_depth(parent, how);
 	return child;
 }
 
@@ -158,50 +157,13 @@ static int check_slots(struct context *ctx, const struct puppet *parent)
 		       parent->area->n_slots);
 }
 
-/* Takes over all the children that the table has made. @r: how it ended. */
-static int adopt_all(struct context *ctx, const struct puppet *parent,
-		     const struct puppet_clone *how, const struct call_table *t,
-		     const uint32_t *slots, int r, struct puppet **ret_children)
-{
-	for (size_t i = 0; i < t->n_calls && t->calls[i].done; i++) {
-		int adopted;
-
-		if (t->calls[i].result < 0)
-			return born_failed(ctx, clone_failed(ctx, r, parent, &how[i]), &how[i]);
-		adopted = adopt(ctx, parent, &how[i], number_here(parent, &how[i]), slots[i],
-				&ret_children[i]);
-		if (adopted < 0)
-			r = born_failed(ctx, adopted, &how[i]);
-	}
-	return r;
-}
-
-int puppet_clone_many(struct context *ctx, struct puppet *parent, const struct puppet_clone *how,
-		      size_t n, struct puppet **ret_children)
-{
-	_cleanup_(arena_deinit) struct arena arena = {0};
-	struct call_table t;
+/* Children of one parent while they are made by one table. */
+struct births {
+	const struct puppet_clone *how;
 	uint32_t *slots;
-	int r;
-
-	memset(ret_children, 0, n * sizeof(*ret_children));
-	arena_init(&arena, ctx);
-	call_table_init(&t, &arena);
-	slots = arena_new_n(&arena, uint32_t, n);
-	if (!slots)
-		return err_oom(ctx);
-	for (size_t i = 0; i < n; i++) {
-		assert(number_here(parent, &how[i]) > 0);
-		slots[i] = take_slot(parent, &how[i]);
-		add_clone(&t, parent, &how[i], slots[i]);
-	}
-	r = check_slots(ctx, parent);
-	if (r == 0)
-		r = puppet_run(ctx, parent, &t);
-	return t.failed ? r : adopt_all(ctx, parent, how, &t, slots, r, ret_children);
-}
-
-enum { FORK_EVENTS = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE };
+	pid_t *numbers; /* in the coordinator's namespace; 0: not known */
+	bool watched;	/* their parent stops for each, so that ptrace tells the number */
+};
 
 static int set_options(struct context *ctx, const struct puppet *p, unsigned long options)
 {
@@ -212,43 +174,93 @@ static int set_options(struct context *ctx, const struct puppet *p, unsigned lon
 	return err_sys(ctx, -errno, "ptrace(PTRACE_SETOPTIONS, %d)", p->tid);
 }
 
-/* The way that costs a stop: the fork event tells the child's number in our namespace. */
-static int clone_watched(struct context *ctx, struct puppet *parent, const struct puppet_clone *how,
-			 struct puppet **ret_child)
+/* Takes over all the children that the table has made. @r: how it ended. */
+static int adopt_all(struct context *ctx, const struct puppet *parent, const struct births *b,
+		     const struct call_table *t, int r, struct puppet **ret_children)
+{
+	for (size_t i = 0; i < t->n_calls && t->calls[i].done; i++) {
+		const struct puppet_clone *how = &b->how[i];
+		int adopted = 0;
+
+		if (t->calls[i].result < 0)
+			return born_failed(ctx, clone_failed(ctx, r, parent, how), how);
+		if (b->numbers[i] == 0)
+			adopted = err_msg(ctx, -EPROTO, "task %d: clone3 without a ptrace event",
+					  parent->tid);
+		if (adopted == 0)
+			adopted = adopt(ctx, parent, how, b->numbers[i], b->slots[i],
+					&ret_children[i]);
+		/* The parent's options have come down to it. */
+		if (adopted == 0 && b->watched)
+			adopted = set_options(ctx, ret_children[i], 0);
+		if (adopted < 0)
+			r = born_failed(ctx, adopted, how);
+	}
+	return r;
+}
+
+/* The fork event tells the child's number as our namespace has it (ptrace_event_pid()). */
+static int run_watched(struct context *ctx, struct puppet *parent, const struct births *b, size_t n,
+		       struct call_table *t)
+{
+	int r = set_options(ctx, parent,
+			    PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE);
+	struct err first;
+
+	if (r < 0)
+		return r;
+	parent->born = b->numbers;
+	parent->n_born = 0;
+	parent->born_room = n;
+	r = puppet_run(ctx, parent, t);
+	parent->born_room = parent->n_born = 0;
+	parent->born = NULL;
+	if (r == 0)
+		return set_options(ctx, parent, 0);
+	first = ctx->err;
+	(void)set_options(ctx, parent, 0); /* the table's error is the one to tell */
+	ctx->err = first;
+	return r;
+}
+
+static int prepare(struct context *ctx, struct puppet *parent, struct births *b, size_t n,
+		   struct call_table *t)
+{
+	b->slots = arena_new_n(t->arena, uint32_t, n);
+	b->numbers = arena_new_n(t->arena, pid_t, n);
+	if (!b->slots || !b->numbers)
+		return err_oom(ctx);
+	for (size_t i = 0; i < n; i++) {
+		b->slots[i] = take_slot(parent, &b->how[i]);
+		b->numbers[i] = number_here(parent, &b->how[i]);
+		b->watched |= b->numbers[i] == 0;
+		add_clone(t, parent, &b->how[i], b->slots[i]);
+	}
+	if (b->watched)
+		memset(b->numbers, 0, n * sizeof(*b->numbers));
+	return check_slots(ctx, parent);
+}
+
+int puppet_clone_many(struct context *ctx, struct puppet *parent, const struct puppet_clone *how,
+		      size_t n, struct puppet **ret_children)
 {
 	_cleanup_(arena_deinit) struct arena arena = {0};
-	uint32_t slot = take_slot(parent, how);
+	struct births births = {.how = how};
 	struct call_table t;
 	int r;
 
+	memset(ret_children, 0, n * sizeof(*ret_children));
 	arena_init(&arena, ctx);
-	r = check_slots(ctx, parent);
-	if (r == 0)
-		r = set_options(ctx, parent, FORK_EVENTS);
-	if (r < 0)
-		return r;
-	parent->born = 0;
 	call_table_init(&t, &arena);
-	add_clone(&t, parent, how, slot);
-	r = puppet_run(ctx, parent, &t);
+	r = prepare(ctx, parent, &births, n, &t);
 	if (r < 0)
 		return r;
-	if (parent->born == 0)
-		return err_msg(ctx, -EPROTO, "task %d: clone3 without a ptrace event", parent->tid);
-	r = adopt(ctx, parent, how, parent->born, slot, ret_child);
-	if (r == 0)
-		r = set_options(ctx, *ret_child, 0);
-	return r < 0 ? r : set_options(ctx, parent, 0);
+	r = births.watched ? run_watched(ctx, parent, &births, n, &t) : puppet_run(ctx, parent, &t);
+	return t.failed ? r : adopt_all(ctx, parent, &births, &t, r, ret_children);
 }
 
 int puppet_clone(struct context *ctx, struct puppet *parent, const struct puppet_clone *how,
 		 struct puppet **ret_child)
 {
-	int r;
-
-	if (number_here(parent, how) > 0)
-		return puppet_clone_many(ctx, parent, how, 1, ret_child);
-	*ret_child = NULL;
-	r = clone_watched(ctx, parent, how, ret_child);
-	return r < 0 ? born_failed(ctx, r, how) : 0;
+	return puppet_clone_many(ctx, parent, how, 1, ret_child);
 }

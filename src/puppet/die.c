@@ -225,3 +225,14 @@ int puppet_exit_task(struct context *ctx, struct puppet *p, int code)
 	r = arch_set_regs(ctx, p->tid, &regs);
 	return r < 0 ? r : puppet_let_go(ctx, p);
 }
+
+int puppet_discard_thread(struct context *ctx, struct puppet *p)
+{
+	struct puppet_area *area = p->area;
+	int r = puppet_exit_task(ctx, p, 0);
+
+	/* It touches no memory any more. */
+	if (r == 0 && area->next_slot == p->slot + 1)
+		area->next_slot--;
+	return r;
+}

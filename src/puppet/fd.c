@@ -11,6 +11,8 @@
  * kernel writes the number into the door of the task that waits in the loop, which closes it on its
  * way home.
  */
+#include "puppet/fd.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -199,7 +201,7 @@ int puppet_fds_in(struct context *ctx, struct puppet *p, const int *fds, size_t 
 	return 0;
 }
 
-int puppet_lend(struct context *ctx, struct puppet *p, int fd, int *ret_number)
+int fd_lend(struct context *ctx, struct puppet *p, int fd, int *ret_number)
 {
 	_cleanup_(arena_deinit) struct arena arena = {0};
 	struct puppet *to = p->area->looping;
@@ -226,7 +228,7 @@ int puppet_lend(struct context *ctx, struct puppet *p, int fd, int *ret_number)
 	return 0;
 }
 
-int puppet_take_back(struct context *ctx, struct puppet *p)
+int fd_take_back(struct context *ctx, struct puppet *p)
 {
 	struct puppet *from = p->area->looping;
 	int64_t r;

@@ -263,7 +263,7 @@ static int make_once(struct context *ctx, const struct puppet_make *how, int ima
 	}
 	TAKE_PTR(area);
 	p->socket = TAKE_FD(ours);
-	p->pid_depth = how->clone_flags & CLONE_NEWPID ? 1 : 0;
+	p->pid_depth = p->birth_depth = how->clone_flags & CLONE_NEWPID ? 1 : 0;
 	r = settle(ctx, p, how, control);
 	if (r < 0) {
 		puppet_kill(p);

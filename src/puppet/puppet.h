@@ -98,8 +98,13 @@ struct puppet {
 	bool own_files;		  /* has not the descriptors of the task that waits in the loop */
 	bool suspended;		  /* its seccomp filters are suspended while we hold it */
 	bool leave_after;	  /* was entered by puppet_start; puppet_finish leaves */
-	uint32_t pid_depth;  /* made: PID namespace levels between the coordinator's and its own */
-	pid_t born;	     /* made: the last child that a ptrace event told of */
+	uint32_t pid_depth;   /* made: PID namespace levels between the coordinator's and its own */
+	uint32_t birth_depth; /* made: and the one that its children are born into */
+	/* Made: where the numbers of children that ptrace events tell of go, in the order of
+	 * their births; private to clone.c. */
+	pid_t *born;
+	size_t n_born;
+	size_t born_room;
 	struct batch *batch; /* the table under way; private to transport.c; owned */
 };
 
@@ -208,11 +213,21 @@ int puppet_fd_out(struct context *ctx, struct puppet *p, int fd, int *ret_fd);
 /* Sends @n descriptors of ours into a made puppet (SCM_RIGHTS over its doorbell, close-on-exec). The
  * numbers they got are in ret_fds. -EMFILE: there is no room for them, none came. */
 int puppet_fds_in(struct context *ctx, struct puppet *p, const int *fds, size_t n, int *ret_fds);
-/* Gives a borrowed puppet's process, which must have been entered, one descriptor of ours until it is
- * taken back; at the latest when the puppet leaves, or this process dies. -EMFILE: there is no room
- * for it. */
-int puppet_lend(struct context *ctx, struct puppet *p, int fd, int *ret_number);
-int puppet_take_back(struct context *ctx, struct puppet *p);
+
+/*
+ * A descriptor of ours that a process has for a while, for calls by which it looks at something that
+ * it could not name otherwise. A running program's task waits in the loop meanwhile, and gives the
+ * descriptor back at the latest when it leaves, or when this process dies. (loan.c)
+ */
+struct puppet_loan {
+	struct puppet *puppet; /* NULL: nothing is lent */
+	int fd;		       /* the number there */
+	bool entered;
+};
+/* -EMFILE: there is no room for it. */
+int puppet_lend(struct context *ctx, struct puppet *p, int fd, struct puppet_loan *ret_loan);
+/* @r: how the calls ended; an error of theirs goes before one of taking back. Returns the first. */
+int puppet_take_back(struct context *ctx, struct puppet_loan *loan, int r);
 
 /* ---- made puppets (make.c) ------------------------------------------------------------- */
 
@@ -252,8 +267,8 @@ struct puppet_clone {
 };
 int puppet_clone(struct context *ctx, struct puppet *parent, const struct puppet_clone *how,
 		 struct puppet **ret_child);
-/* The same for many children of one parent by one table. Each must have a set_tid that reaches the
- * coordinator's PID namespace. ret_children has room for @n; NULL for those not made. */
+/* The same for many children of one parent by one table; cheaper by a stop each where every set_tid
+ * reaches the coordinator's PID namespace. ret_children has room for @n; NULL for those not made. */
 int puppet_clone_many(struct context *ctx, struct puppet *parent, const struct puppet_clone *how,
 		      size_t n, struct puppet **ret_children);
 
@@ -263,6 +278,25 @@ struct puppet_become {
 	size_t xstate_len;
 	bool unmap; /* the area: once per address space, by the last task */
 };
+/*
+ * Has the children that @p clones from now on born into the PID namespace @ns (a descriptor of
+ * ours), which lies below its own, @depth levels below the coordinator's; puppet_leave_pid_ns: into
+ * its own again. No threads can be cloned in between (EINVAL).
+ */
+int puppet_enter_pid_ns(struct context *ctx, struct puppet *p, int ns, uint32_t depth);
+int puppet_leave_pid_ns(struct context *ctx, struct puppet *p);
+/*
+ * A new PID namespace for the children of @p, without an init as yet, owned by @p's user namespace.
+ * *@ret_ns, owned by the caller, is for puppet_enter_pid_ns. -EOPNOTSUPP: the kernel gives no
+ * descriptor of it (before 6.11).
+ */
+int puppet_unshare_pid_ns(struct context *ctx, struct puppet *p, int *ret_ns);
+/* @p, of a single thread and with an fs of its own, joins the user namespace @ns, a descriptor of
+ * ours. It has all capabilities there, and none outside. */
+int puppet_join_user_ns(struct context *ctx, struct puppet *p, int ns);
+/* A new user namespace below @p's own, owned by its effective ids, without maps. */
+int puppet_unshare_user_ns(struct context *ctx, struct puppet *p, int *ret_ns);
+
 /*
  * The last step of made puppets' tasks: unmaps the area if asked to, sets p->regs, xstate and
  * p->sigmask, and leaves the task ptrace-stopped as the program's own: PTRACE_DETACH lets it run,
@@ -286,6 +320,8 @@ int puppet_die(struct context *ctx, struct puppet *p, int status);
 /* Ends one task in its loop that is not the last of its process; it is detached from before, so
  * that a dead leader is nobody's tracee. */
 int puppet_exit_task(struct context *ctx, struct puppet *p, int code);
+/* Ends a thread that was cloned last in its address space, as if it had never been. */
+int puppet_discard_thread(struct context *ctx, struct puppet *p);
 /* The task no longer dies with the coordinator (PTRACE_O_EXITKILL off). */
 int puppet_keep(struct context *ctx, struct puppet *p);
 /* Detaches: the task goes on by itself (in a stopped process: stays stopped). */

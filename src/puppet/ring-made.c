@@ -76,8 +76,8 @@ static int wait_bell(struct context *ctx, struct puppet *p)
 			return r;
 		if (stop.kind == TRACE_SYSCALL && at_bell_call(p))
 			return 0;
-		if (stop.kind == TRACE_CHILD)
-			p->born = stop.child;
+		if (stop.kind == TRACE_CHILD && p->n_born < p->born_room)
+			p->born[p->n_born++] = stop.child;
 		if (stop.kind == TRACE_SIGNAL) {
 			r = judge_signal(ctx, p, stop.signal);
 			if (r != 0)

@@ -21,6 +21,7 @@
 #include "puppet/attach.h"
 #include "puppet/boot.h"
 #include "puppet/borrow.h"
+#include "puppet/deaths.h"
 #include "puppet/freezer.h"
 #include "puppet/trace.h"
 #include "puppet/transport.h"
@@ -95,7 +96,7 @@ struct seized *seizure_find(struct seizure *s, pid_t pid)
 	return place ? &s->processes[place - 1] : NULL;
 }
 
-static int add_process(struct seizure *s, pid_t pid, struct seized **ret)
+int seizure_add(struct seizure *s, pid_t pid, struct seized **ret)
 {
 	struct seized *process = seizure_find(s, pid);
 
@@ -153,7 +154,7 @@ static int scan_children(struct seizure *s, size_t index, int proc_fd, pid_t tid
 			       tid);
 	s->processes[index].has_children |= n > 0;
 	for (size_t i = 0; i < n; i++) {
-		r = add_process(s, children[i], NULL);
+		r = seizure_add(s, children[i], NULL);
 		if (r < 0)
 			return r;
 	}
@@ -243,7 +244,7 @@ int seizure_take_announced(struct seizure *s)
 			continue;
 		if (r < 0)
 			return err_sys(s->ctx, r, "/proc/%d/status", tid);
-		r = add_process(s, status.tgid, &process);
+		r = seizure_add(s, status.tgid, &process);
 		if (r < 0)
 			return r;
 		process->ppid = status.ppid;
@@ -299,6 +300,20 @@ static int scan_tree(struct seizure *s)
 		if (r == 0)
 			r = scan_all(s);
 	} while (r == 0 && (s->died || s->n_processes != before));
+	return r;
+}
+
+/* With all that came in from outside, until no more has while the others were being stopped. */
+static int scan_with_strangers(struct seizure *s)
+{
+	size_t n = 1;
+	int r = 0;
+
+	while (r == 0 && n > 0) {
+		r = scan_tree(s);
+		if (r == 0)
+			r = seizure_add_strangers(s, &n);
+	}
 	return r;
 }
 
@@ -408,6 +423,7 @@ static int tree_add(struct seizure *s, struct seized *process, struct puppet_tre
 		to->tasks[i]->area = to->area;
 	process->tasks = NULL;
 	process->n_tasks = 0;
+	process->placed = true;
 	tree->n_processes++;
 	return 0;
 }
@@ -437,7 +453,28 @@ static size_t first_child(const struct seizure *s, pid_t pid)
 	return low;
 }
 
-/* Moves what is reachable from the root into the tree, level by level, siblings by PID. */
+static bool is_there(const struct seized *process)
+{
+	return process->n_tasks > 0 || process->zombie;
+}
+
+/* Moves into the tree what descends from what is there from index @from on, level by level,
+ * siblings by PID. */
+static int add_descendants(struct seizure *s, struct puppet_tree *tree, size_t from)
+{
+	int r = 0;
+
+	for (size_t i = from; i < tree->n_processes && r == 0; i++) {
+		pid_t pid = tree->processes[i].pid;
+
+		for (size_t k = first_child(s, pid);
+		     k < s->n_processes && s->processes[k].ppid == pid && r == 0; k++)
+			if (is_there(&s->processes[k]) && !s->processes[k].placed)
+				r = tree_add(s, &s->processes[k], tree);
+	}
+	return r;
+}
+
 static int build_tree(struct seizure *s, pid_t root, struct puppet_tree *tree)
 {
 	int r = 0;
@@ -451,13 +488,17 @@ static int build_tree(struct seizure *s, pid_t root, struct puppet_tree *tree)
 	for (size_t i = 0; i < s->n_processes && tree->n_processes == 0 && r == 0; i++)
 		if (s->processes[i].pid == root)
 			r = tree_add(s, &s->processes[i], tree);
-	for (size_t i = 0; i < tree->n_processes && r == 0; i++) {
-		pid_t pid = tree->processes[i].pid;
+	if (r == 0)
+		r = add_descendants(s, tree, 0);
+	for (size_t i = 0; i < s->n_processes && r == 0; i++) {
+		size_t before = tree->n_processes;
+		struct seized *process = &s->processes[i];
 
-		for (size_t k = first_child(s, pid);
-		     k < s->n_processes && s->processes[k].ppid == pid && r == 0; k++)
-			if (s->processes[k].n_tasks > 0 || s->processes[k].zombie)
-				r = tree_add(s, &s->processes[k], tree);
+		if (!process->stranger || process->placed || !is_there(process))
+			continue;
+		r = tree_add(s, process, tree);
+		if (r == 0)
+			r = add_descendants(s, tree, before);
 	}
 	return r;
 }
@@ -493,9 +534,9 @@ int puppet_tree_seize(struct context *ctx, pid_t root, struct puppet_tree *ret_t
 	int r;
 
 	arena_init(&s.scratch, ctx);
-	r = add_process(&s, root, NULL);
+	r = seizure_add(&s, root, NULL);
 	if (r == 0)
-		r = scan_tree(&s);
+		r = scan_with_strangers(&s);
 	if (r == 0)
 		r = freezer_thaw(&s);
 	process = r == 0 ? seizure_find(&s, root) : NULL;
@@ -538,39 +579,47 @@ void puppet_tree_enter(struct context *ctx, struct puppet_tree *tree)
 		err_clear(ctx);
 }
 
-static void await_death(struct puppet *p)
+static struct puppet **all_tasks(const struct puppet_tree *tree, size_t *ret_n)
 {
-	struct context quiet = {};
-	struct trace_stop stop;
+	struct puppet **tasks;
+	size_t n = 0;
 
-	while (p->state != PUPPET_GONE && trace_wait(&quiet, p, &stop) == 0)
-		(void)trace_go(&quiet, p, PTRACE_CONT, 0); /* it dies on the way */
-}
-
-/* The leader last: it is reported only when the others have been waited for. */
-static void await_end(struct puppet_process *process)
-{
-	for (size_t k = process->n_tasks; k-- > 0;)
-		await_death(process->tasks[k]);
+	for (size_t i = 0; i < tree->n_processes; i++)
+		n += tree->processes[i].n_tasks;
+	tasks = calloc(n + 1, sizeof(struct puppet *));
+	*ret_n = 0;
+	for (size_t i = 0; tasks && i < tree->n_processes; i++)
+		for (size_t k = 0; k < tree->processes[i].n_tasks; k++)
+			tasks[(*ret_n)++] = tree->processes[i].tasks[k];
+	return tasks;
 }
 
 /*
  * Children before their parents: a child that outlives its parent is somebody else's to reap.
- * Siblings die at the same time.
+ * Siblings die at the same time. Without memory for a list nobody is waited for.
  */
-static void kill_tree(struct puppet_tree *tree)
+static void kill_tree(struct context *ctx, struct puppet_tree *tree)
 {
 	struct puppet_process *processes = tree->processes;
+	size_t n_all, done;
+	_cleanup_free_ struct puppet **all = all_tasks(tree, &n_all);
 
+	done = n_all;
 	for (size_t end = tree->n_processes; end > 0;) {
 		pid_t parent = processes[end - 1].parent;
-		size_t first = end;
+		size_t n = 0;
 
-		for (; first > 0 && processes[first - 1].parent == parent; first--)
-			if (processes[first - 1].n_tasks > 0)
-				(void)kill(processes[first - 1].pid, SIGKILL); /* ESRCH: is dead */
-		while (end > first)
-			await_end(&processes[--end]);
+		for (; end > 0 && processes[end - 1].parent == parent; end--) {
+			if (processes[end - 1].n_tasks > 0)
+				(void)kill(processes[end - 1].pid, SIGKILL); /* ESRCH: is dead */
+			n += processes[end - 1].n_tasks;
+		}
+		if (all && !puppet_await_deaths(&all[done - n], n, all, n_all))
+			log_warn(ctx,
+				 "a child of process %d does not end: somebody outside has "
+				 "not reaped a member of its PID namespace",
+				 parent);
+		done -= n;
 	}
 }
 
@@ -642,7 +691,7 @@ int puppet_tree_release(struct context *ctx, struct puppet_tree *tree, enum pupp
 	int r = 0;
 
 	if (fate == FATE_KILL) {
-		kill_tree(tree); /* wherever they are */
+		kill_tree(ctx, tree); /* wherever they are */
 	} else {
 		r = leave_all(ctx, tree);
 		freezer_freeze_again(ctx, &tree->thawed, &tree->n_thawed);

@@ -12,6 +12,8 @@ struct seized {
 	bool tried;   /* to attach to its leader */
 	bool scanned; /* while all its tasks were stopped: no new task or child since */
 	bool has_children;
+	bool placed;	       /* has its place in the tree that is handed over */
+	bool stranger;	       /* came into a PID namespace of the tree from outside */
 	struct puppet **tasks; /* owned, with what it points to */
 	size_t n_tasks;
 	size_t room;
@@ -42,3 +44,8 @@ int seizure_await(struct seizure *s);
 int seizure_announce(struct seizure *s, pid_t child);
 /* Takes those on. */
 int seizure_take_announced(struct seizure *s);
+/* Adds the process, to be scanned, if it is new. */
+int seizure_add(struct seizure *s, pid_t pid, struct seized **ret);
+/* Adds those that joined a PID namespace whose init is in the tree from outside, and *@ret_n how
+ * many are new. (seize-strangers.c) */
+int seizure_add_strangers(struct seizure *s, size_t *ret_n);

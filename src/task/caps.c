@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names of capabilities (capabilities(7)), by number. */
 #include "task/caps.h"
+
+#include <sys/prctl.h>
+
 #include "util/macro.h"
 #include "util/strbuf.h"
 
@@ -67,4 +70,13 @@ void caps_format(struct strbuf *sb, uint64_t set)
 			strbuf_printf(sb, "%u", cap);
 		between = " ";
 	}
+}
+
+uint64_t caps_of_kernel(void)
+{
+	uint64_t all = 0;
+
+	for (int cap = 0; cap < 64 && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		all |= UINT64_C(1) << cap;
+	return all;
 }

@@ -63,6 +63,29 @@ static bool same_groups(const Coppice__Creds *a, const Coppice__Creds *b)
 	       (!a->n_groups || !memcmp(a->groups, b->groups, a->n_groups * sizeof(*a->groups)));
 }
 
+void creds_with_ids(const Coppice__Creds *have, const Coppice__Creds *want, Coppice__Creds *ret)
+{
+	*ret = *have;
+	ret->uid = want->uid;
+	ret->euid = want->euid;
+	ret->suid = want->suid;
+	ret->fsuid = want->fsuid;
+	ret->gid = want->gid;
+	ret->egid = want->egid;
+	ret->sgid = want->sgid;
+	ret->fsgid = want->fsgid;
+	ret->groups = want->groups;
+	ret->n_groups = want->n_groups;
+}
+
+void creds_joined(const Coppice__Creds *ids, uint64_t all_caps, Coppice__Creds *ret)
+{
+	*ret = *ids;
+	ret->cap_inheritable = ret->cap_ambient = 0;
+	ret->cap_permitted = ret->cap_effective = ret->cap_bounding = all_caps;
+	ret->securebits = SECUREBITS_DEFAULT;
+}
+
 static bool same_caps(const Coppice__Creds *a, const Coppice__Creds *b)
 {
 	return a->cap_inheritable == b->cap_inheritable && a->cap_permitted == b->cap_permitted &&

@@ -5,11 +5,18 @@
  *
  * They are changed in the last phase: most of what comes before needs the stub's privilege. A
  * change of ids clears the dumpable flag and the parent-death signal, which late.c sets after it.
+ *
+ * In a user namespace: ids are kept in the numbers of the coordinator's, where each has one, mapped
+ * or not; capabilities are relative to the namespace. So a stub takes its ids outside, then joins,
+ * which leaves them alone and gives it all capabilities inside, then gives up what it is not to
+ * have. It has to be the only thread for that; others get theirs from the one that clones them.
  */
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "kind/task.h"
+#include "task/caps.h"
 #include "task/creds.h"
 #include "task/stub.h"
 #include "util/cleanup.h"
@@ -49,17 +56,50 @@ static int collect_thread(struct collect *c, struct collect_thread *th)
 	return 0;
 }
 
+/* In a user namespace another id could be out of a thread's reach. */
+static int check_thread_ids(struct collect *c, const struct collect_thread *th)
+{
+	const Coppice__Creds *first = th->process->threads[0].msg->creds;
+	Coppice__Creds same;
+
+	if (th->process->msg->user_ns == 0)
+		return 0;
+	creds_with_ids(th->msg->creds, first, &same);
+	if (creds_equal(&same, th->msg->creds))
+		return 0;
+	return collect_refuse(c, NULL,
+			      "%s, thread %d: is in a user namespace and has other user or group "
+			      "ids than the first thread; this is not supported yet",
+			      collect_name(c, th->process), th->tid);
+}
+
 static void ask_thread(struct collect *c _unused_, struct collect_thread *th _unused_,
 		       struct call_table *t)
 {
 	call_add(t, "prctl(PR_GET_SECUREBITS)", SYS_prctl, CALL_IMM(PR_GET_SECUREBITS));
 }
 
-static int reply_thread(struct collect *c _unused_, struct collect_thread *th, struct call_table *t,
+static int reply_thread(struct collect *c, struct collect_thread *th, struct call_table *t,
 			uint32_t first)
 {
 	th->msg->creds->securebits = (uint32_t)call_result(t, first);
-	return 0;
+	return check_thread_ids(c, th);
+}
+
+/* From the stub's own credentials to @want: what it has before and after it joins the user
+ * namespace, if it does. */
+struct way {
+	Coppice__Creds outside;
+	Coppice__Creds inside;
+};
+
+static struct way way_to(const Coppice__Creds *origin, const Coppice__Creds *want)
+{
+	struct way way;
+
+	creds_with_ids(origin, want, &way.outside);
+	creds_joined(&way.outside, caps_of_kernel(), &way.inside);
+	return way;
 }
 
 static int check_one(struct rebuild *r, const struct rebuild_process *p, int32_t tid,
@@ -72,7 +112,14 @@ static int check_one(struct rebuild *r, const struct rebuild_process *p, int32_t
 	res = stub_origin(r, &origin);
 	if (res)
 		return res;
-	creds_explain(&origin->creds, creds, &why);
+	if (p->msg->user_ns) {
+		struct way way = way_to(&origin->creds, creds);
+
+		creds_explain(&origin->creds, &way.outside, &why);
+		creds_explain(&way.inside, creds, &why);
+	} else {
+		creds_explain(&origin->creds, creds, &why);
+	}
 	if (!why.len && !why.failed)
 		return 0;
 	if (!strbuf_text(&why))
@@ -91,16 +138,38 @@ static int check(struct rebuild *r, const struct rebuild_process *p)
 	return res;
 }
 
+int creds_enter(struct rebuild *r, const struct rebuild_process *p, struct puppet *puppet,
+		const Coppice__Creds *want, struct call_table *t)
+{
+	const struct stub_origin *origin;
+	struct way way;
+	int number, res;
+
+	res = stub_origin(r, &origin);
+	if (res)
+		return res;
+	if (!p->msg->user_ns) {
+		creds_add(t, &origin->creds, want);
+		return 0;
+	}
+	way = way_to(&origin->creds, want);
+	if (!p->in_user_ns) {
+		creds_add(t, &origin->creds, &way.outside);
+		res = puppet_fds_in(r->ctx, puppet, &r->user_ns[p->msg->user_ns - 1], 1, &number);
+		if (res < 0)
+			return res;
+		call_add(t, "setns(CLONE_NEWUSER)", SYS_setns, CALL_IMM(number),
+			 CALL_IMM(CLONE_NEWUSER));
+		call_add(t, "close()", SYS_close, CALL_IMM(number));
+	}
+	creds_add(t, &way.inside, want);
+	return 0;
+}
+
 /* In the last phase because most of what comes before needs the stub's privilege. */
 static int last_thread(struct rebuild *r, struct rebuild_thread *th, struct call_table *t)
 {
-	const struct stub_origin *origin;
-	int res;
-
-	res = stub_origin(r, &origin);
-	if (!res)
-		creds_add(t, &origin->creds, th->msg->creds);
-	return res;
+	return creds_enter(r, th->process, th->puppet, th->msg->creds, t);
 }
 
 const struct task_aspect aspect_creds = {

@@ -133,6 +133,21 @@ static bool is_shared(const struct collect_process *p, uint64_t address)
 	return false;
 }
 
+/*
+ * A dying init waits until no number but its own is in use in its PID namespace
+ * (zap_pid_ns_processes()): for ever, if its own group is one whose leader has died in there, and for
+ * whoever is in such a group from outside. So everybody goes into a group of his own.
+ */
+static void add_leave_group(struct collect *c, const struct collect_thread *th,
+			    struct call_table *t)
+{
+	const struct collect_process *p = th->process;
+	bool nested = c->cp->n_pid_namespaces > 1 || c->processes[0].status.ns_tgid.n > 1;
+
+	if (nested && th == &p->threads[0] && p->stat.pgrp != p->pid && p->stat.session != p->pid)
+		call_expect_any(t, call_add(t, "setpgid(0, 0)", SYS_setpgid));
+}
+
 static int disarm_thread(struct collect *c, struct collect_thread *th, struct call_table *t)
 {
 	int robust = holds_robust(c, th);
@@ -145,13 +160,15 @@ static int disarm_thread(struct collect *c, struct collect_thread *th, struct ca
 			 CALL_IMM(sizeof(struct robust_list_head)));
 	if (th->msg->clear_child_tid && is_shared(th->process, th->msg->clear_child_tid))
 		call_add(t, "set_tid_address()", SYS_set_tid_address, CALL_IMM(0));
+	add_leave_group(c, th, t);
 	return t->n_calls ? puppet_run(c->ctx, th->puppet, t) : 0;
 }
 
 static void add_wait(struct call_table *t, const struct collect_process *zombie)
 {
-	uint32_t call = call_add(t, "wait4()", SYS_wait4,
-				 CALL_IMM(zombie->msg->pid[zombie->msg->n_pid - 1]), CALL_IMM(0),
+	/* on the level of its parent, who waits */
+	int32_t number = zombie->msg->pid[zombie->parent->msg->n_pid - 1];
+	uint32_t call = call_add(t, "wait4()", SYS_wait4, CALL_IMM(number), CALL_IMM(0),
 				 CALL_IMM(WNOHANG | __WALL));
 
 	call_expect_any(t, call); /* one whose parent ignores SIGCHLD is gone already */

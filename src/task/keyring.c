@@ -79,8 +79,7 @@ static int collect_thread(struct collect *c, struct collect_thread *th)
 	const struct surroundings *s;
 	int r = surroundings_get(c->ctx, c->arena, &c->surroundings, &s);
 
-	return r < 0 ? r
-		     : witness_key_of(c, th->status.uid[0], th->status.gid[0], &th->witness_key);
+	return r < 0 ? r : witness_key_of(c, th, &th->witness_key);
 }
 
 static void ask_search(struct call_table *t, int32_t keyring)

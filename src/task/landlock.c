@@ -8,6 +8,8 @@
  * or another security module that keeps the two apart, and the dump is refused.
  *
  * The coordinator is the witness where its own privileges allow; else a child of it is (witness.c).
+ * A thread in another PID namespace has no number for it, but can be lent a pidfd, and asks for a
+ * descriptor that nobody has: pidfd_getfd(2) looks first, -EBADF means that it was allowed.
  *
  * That the coordinator is outside any domain is made sure of by a task that shares its memory and
  * adds layers to its own domain: the kernel allows 16 (LANDLOCK_MAX_NUM_LAYERS).
@@ -27,6 +29,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernel/sys.h"
 #include "kind/task.h"
 #include "task/surroundings.h"
 #include "task/witness.h"
@@ -110,19 +113,62 @@ static bool may_look_at_us(const struct proc_status *status)
 static int find_witness(struct collect *c, const struct collect_thread *th, pid_t *ret)
 {
 	const struct witness *witness;
-	int r;
+	int same = witness_same_user_ns(c, th), r;
 
-	if (may_look_at_us(&th->status)) {
+	if (same < 0)
+		return same;
+	if (same && may_look_at_us(&th->status)) {
 		*ret = getpid();
 		return 0;
 	}
-	r = witness_find(c, th->status.uid[0], th->status.gid[0], &witness);
+	r = witness_find(c, th, &witness);
 	if (r >= 0)
 		*ret = witness->pid;
 	return r;
 }
 
 /* ---- asking --------------------------------------------------------------------------------- */
+
+/* What the thread got when it looked; @right is what one outside any domain gets. */
+static int judge(struct collect *c, const struct collect_thread *th, const char *call,
+		 int64_t result, int64_t right)
+{
+	if (result == right)
+		return 0;
+	if (result == -EPERM)
+		return collect_refuse(c, NULL,
+				      "%s, thread %d: is in a Landlock domain, or confined by "
+				      "another security module; it could not be put back into it",
+				      collect_name(c, th->process), th->tid);
+	return collect_refuse(c, NULL,
+			      "%s, thread %d: whether it is in a Landlock domain cannot be found "
+			      "out (%s: %s)",
+			      collect_name(c, th->process), th->tid, call, err_name((int)result));
+}
+
+static bool sees_us(const struct collect_thread *th)
+{
+	return th->status.ns_pid.n == 1;
+}
+
+static int look_from_inside(struct collect *c, struct collect_thread *th)
+{
+	_cleanup_close_ int pidfd = sys_pidfd_open(th->landlock_witness, 0);
+	struct puppet_loan loan;
+	int64_t result;
+	int r;
+
+	if (pidfd < 0)
+		return err_sys(c->ctx, pidfd, "pidfd_open(%d)", th->landlock_witness);
+	r = puppet_lend(c->ctx, th->process->puppet, pidfd, &loan);
+	if (r < 0)
+		return r;
+	result = puppet_call(c->ctx, th->puppet, "pidfd_getfd()", SYS_pidfd_getfd,
+			     (const struct call_arg[6]){CALL_IMM(loan.fd), CALL_IMM(-1)});
+	err_clear(c->ctx); /* it always fails */
+	r = puppet_take_back(c->ctx, &loan, 0);
+	return r < 0 ? r : judge(c, th, "pidfd_getfd", result, -EBADF);
+}
 
 /* Everything that can fail: the asking phase itself cannot. */
 static int collect_thread(struct collect *c, struct collect_thread *th)
@@ -137,7 +183,8 @@ static int collect_thread(struct collect *c, struct collect_thread *th)
 				      "%s, thread %d: whether it is in a Landlock domain cannot be "
 				      "found out from inside another one",
 				      collect_name(c, th->process), th->tid);
-	return find_witness(c, th, &th->landlock_witness);
+	r = find_witness(c, th, &th->landlock_witness);
+	return r < 0 || sees_us(th) ? r : look_from_inside(c, th);
 }
 
 static void ask_thread(struct collect *c _unused_, struct collect_thread *th, struct call_table *t)
@@ -145,43 +192,18 @@ static void ask_thread(struct collect *c _unused_, struct collect_thread *th, st
 	uint32_t head = call_space(t, NULL, sizeof(uint64_t));
 	uint32_t len = call_space(t, NULL, sizeof(uint64_t));
 
-	if (th->landlock_witness)
+	if (th->landlock_witness && sees_us(th))
 		call_expect_any(t, call_add(t, "get_robust_list()", SYS_get_robust_list,
 					    CALL_IMM(th->landlock_witness), CALL_DATA(head),
 					    CALL_DATA(len)));
 }
 
-/* Then EPERM says nothing, and namespaces.c has refused the thread. */
-static bool in_other_user_namespace(const struct collect_thread *th)
-{
-	struct stat own;
-	struct stat its;
-	char path[48];
-
-	(void)snprintf(path, sizeof(path), "task/%d/ns/user", th->tid);
-	return fstatat(th->process->proc_fd, path, &its, 0) == 0 &&
-	       stat("/proc/self/ns/user", &own) == 0 && own.st_ino != its.st_ino;
-}
-
 static int reply_thread(struct collect *c, struct collect_thread *th, struct call_table *t,
 			uint32_t first)
 {
-	int64_t result;
-
-	if (!th->landlock_witness)
+	if (!th->landlock_witness || !sees_us(th))
 		return 0;
-	result = call_result(t, first);
-	if (result == 0 || (result == -EPERM && in_other_user_namespace(th)))
-		return 0;
-	if (result == -EPERM)
-		return collect_refuse(c, NULL,
-				      "%s, thread %d: is in a Landlock domain, or confined by "
-				      "another security module; it could not be put back into it",
-				      collect_name(c, th->process), th->tid);
-	return collect_refuse(c, NULL,
-			      "%s, thread %d: whether it is in a Landlock domain cannot be found "
-			      "out (get_robust_list: %s)",
-			      collect_name(c, th->process), th->tid, err_name((int)result));
+	return judge(c, th, "get_robust_list", call_result(t, first), 0);
 }
 
 static int check(struct rebuild *r, const struct rebuild_process *p)

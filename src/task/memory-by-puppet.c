@@ -18,8 +18,7 @@
 enum { IOVS = 512, WRITE_CALLS = 64 };
 
 struct by_puppet {
-	bool entered; /* by us: for as long as it lasts the puppet waits in its loop */
-	int fd;	      /* the page file's number in the process */
+	struct puppet_loan loan; /* the page file */
 	struct arena arena;
 	struct call_table table;
 };
@@ -31,24 +30,11 @@ static void way_close(struct mm_save *s, void *state)
 	struct err before = ctx->err;
 
 	/* What cannot be taken back now is when the puppet leaves. */
-	(void)puppet_take_back(ctx, s->p->puppet);
-	if (w->entered)
-		(void)puppet_leave(ctx, s->p->puppet);
+	if (w->loan.puppet)
+		(void)puppet_take_back(ctx, &w->loan, 0);
 	ctx->err = before;
 	arena_deinit(&w->arena);
 	free(w);
-}
-
-static int lend_file(struct mm_save *s, struct by_puppet *w)
-{
-	struct puppet *puppet = s->p->puppet;
-	int r = 0;
-
-	if (puppet->state == PUPPET_STOPPED) {
-		r = puppet_enter(s->c->ctx, puppet, 1);
-		w->entered = r == 0;
-	}
-	return r < 0 ? r : puppet_lend(s->c->ctx, puppet, s->out->fd, &w->fd);
 }
 
 static int way_open(struct mm_save *s, void **ret_state)
@@ -60,7 +46,7 @@ static int way_open(struct mm_save *s, void **ret_state)
 		return err_oom(s->c->ctx);
 	arena_init(&w->arena, s->c->ctx);
 	call_table_init(&w->table, &w->arena);
-	r = lend_file(s, w);
+	r = puppet_lend(s->c->ctx, s->p->puppet, s->out->fd, &w->loan);
 	if (r < 0) {
 		way_close(s, w);
 		return r;
@@ -143,7 +129,7 @@ static void flush(struct by_puppet *w, struct gather *g)
 
 	if (g->n == 0)
 		return;
-	i = call_add(&w->table, "writev (page file)", SYS_writev, CALL_IMM(w->fd),
+	i = call_add(&w->table, "writev (page file)", SYS_writev, CALL_IMM(w->loan.fd),
 		     CALL_DATA(call_space(&w->table, g->iov, g->n * sizeof(g->iov[0]))),
 		     CALL_IMM(g->n));
 	call_expect_exact(&w->table, i, (int64_t)g->bytes);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Namespaces: every one of every thread has to be the coordinator's, which stubs inherit; also
- * those for children to come (setns() and unshare() of PID and time namespaces leave the caller
- * where it is). A namespace that one thread has unshared is named with that thread.
+ * Namespaces. PID and user namespaces are saved (src/ns). Of the others every one of every thread has
+ * to be the coordinator's, which stubs inherit; also the time namespace for children to come. A
+ * namespace that one thread has unshared is named with that thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,14 +12,20 @@
 
 #include "kernel/scan.h"
 #include "kind/task.h"
+#include "ns/ns.h"
 #include "task/surroundings.h"
 
 const struct namespace_kind namespace_kinds[NAMESPACE_KINDS] = {
-	{"cgroup", "cgroup"}, {"ipc", "IPC"},
-	{"mnt", "mount"},     {"net", "network"},
-	{"pid", "PID"},	      {"pid_for_children", "PID (for its children)"},
-	{"time", "time"},     {"time_for_children", "time (for its children)"},
-	{"user", "user"},     {"uts", "UTS"},
+	[NAMESPACE_CGROUP] = {"cgroup", "cgroup", false},
+	[NAMESPACE_IPC] = {"ipc", "IPC", false},
+	[NAMESPACE_MNT] = {"mnt", "mount", false},
+	[NAMESPACE_NET] = {"net", "network", false},
+	[NAMESPACE_PID] = {"pid", "PID", true},
+	[NAMESPACE_PID_FOR_CHILDREN] = {"pid_for_children", "PID (for its children)", true},
+	[NAMESPACE_TIME] = {"time", "time", false},
+	[NAMESPACE_TIME_FOR_CHILDREN] = {"time_for_children", "time (for its children)", false},
+	[NAMESPACE_USER] = {"user", "user", true},
+	[NAMESPACE_UTS] = {"uts", "UTS", false},
 };
 
 /*
@@ -79,12 +85,14 @@ static int collect_thread(struct collect *c, struct collect_thread *th)
 	if (r < 0)
 		return err_sys(c->ctx, r, "reading /proc/%d/ns", th->tid);
 	for (size_t i = 0; i < NAMESPACE_KINDS && r >= 0; i++)
-		if (inodes[i] != s->namespaces[i])
+		if (!namespace_kinds[i].saved && inodes[i] != s->namespaces[i])
 			r = refuse(c, th, namespace_kinds[i].name);
-	return r;
+	return r < 0 ? r : ns_collect(c, th, inodes);
 }
 
 const struct task_aspect aspect_namespaces = {
 	.name = "namespaces",
+	.collect = ns_collect_zombie,
+	.reply = ns_reply,
 	.collect_thread = collect_thread,
 };

@@ -12,12 +12,27 @@
 struct arena;
 struct context;
 
-enum { NAMESPACE_KINDS = 10, CPU_BYTES = 1024 };
+enum { CPU_BYTES = 1024 };
+
+enum {
+	NAMESPACE_CGROUP,
+	NAMESPACE_IPC,
+	NAMESPACE_MNT,
+	NAMESPACE_NET,
+	NAMESPACE_PID,
+	NAMESPACE_PID_FOR_CHILDREN,
+	NAMESPACE_TIME,
+	NAMESPACE_TIME_FOR_CHILDREN,
+	NAMESPACE_USER,
+	NAMESPACE_UTS,
+	NAMESPACE_KINDS,
+};
 
 /* "net" below /proc/PID/ns, and what people call it. */
 struct namespace_kind {
 	const char *link;
 	const char *name;
+	bool saved; /* it may be another than the coordinator's */
 };
 extern const struct namespace_kind namespace_kinds[NAMESPACE_KINDS];
 

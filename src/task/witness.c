@@ -2,11 +2,15 @@
 #include "task/witness.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
+#include <linux/securebits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -55,29 +59,38 @@ void witness_key_drop(int32_t key)
 
 /* ---- processes ------------------------------------------------------------------------------ */
 
-/* What the coordinator was allowed to do must not be possible here. */
-static void become_ordinary(uid_t uid, gid_t gid)
+/*
+ * What the coordinator was allowed to do must not be possible here. To get into another user
+ * namespace takes the capabilities that a change of the uid must not take along.
+ */
+static int become_ordinary(const struct witness *w, int user_ns)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
 
 	/* Without privilege these fail, but then the user is ours anyway, and groups do not matter. */
 	(void)syscall(SYS_setgroups, 0, NULL);
-	(void)syscall(SYS_setresgid, gid, gid, gid);
-	(void)syscall(SYS_setresuid, uid, uid, uid);
+	(void)syscall(SYS_setresgid, w->gid, w->gid, w->gid);
+	if (user_ns >= 0)
+		(void)prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0);
+	(void)syscall(SYS_setresuid, w->uid, w->uid, w->uid);
+	if (user_ns >= 0 && setns(user_ns, CLONE_NEWUSER) < 0)
+		return -errno;
 	(void)syscall(SYS_capset, &header, none);
 	(void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	return 0;
 }
 
 /* In the child: lives until the coordinator closes its end or dies. */
-static _noreturn_ void be_witness(uid_t uid, gid_t gid, int socket)
+static _noreturn_ void be_witness(const struct witness *w, int user_ns, int socket)
 {
 	int32_t key;
 	char byte;
 
+	if (become_ordinary(w, user_ns) < 0)
+		_exit(1);
 	(void)dup2(socket, 0);
 	(void)syscall(SYS_close_range, 1, ~0u, 0);
-	become_ordinary(uid, gid);
 	key = witness_key_make();
 	if (io_write_all(0, &key, sizeof(key)) == 0)
 		while (read(0, &byte, 1) < 0 && errno == EINTR)
@@ -93,7 +106,8 @@ static void end_witness(struct witness *w)
 		;
 }
 
-static int start_witness(struct context *ctx, struct witness *w)
+/* @user_ns: a descriptor; -EBADF for the coordinator's own. */
+static int start_witness(struct context *ctx, struct witness *w, int user_ns)
 {
 	int sockets[2];
 
@@ -101,7 +115,7 @@ static int start_witness(struct context *ctx, struct witness *w)
 		return err_sys(ctx, -errno, "socketpair()");
 	w->pid = fork();
 	if (w->pid == 0)
-		be_witness(w->uid, w->gid, sockets[1]);
+		be_witness(w, user_ns, sockets[1]);
 	close_guard(&sockets[1]);
 	w->socket = sockets[0];
 	if (w->pid < 0) {
@@ -133,22 +147,74 @@ static int get_witnesses(struct collect *c)
 	return c->witnesses ? 0 : err_oom(c->ctx);
 }
 
-int witness_find(struct collect *c, uid_t uid, gid_t gid, const struct witness **ret)
+static int open_user_ns(struct collect *c, const struct collect_thread *th, int *ret_fd,
+			uint64_t *ret_ino)
 {
-	struct witness w = {.uid = uid, .gid = gid, .socket = -EBADF};
+	char path[48];
+	struct stat st;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "task/%d/ns/user", th->tid);
+	fd = openat(th->process->proc_fd, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		int r = err_sys(c->ctx, -errno, "open(/proc/%d/%s)", th->process->pid, path);
+
+		close_guard(&fd);
+		return r;
+	}
+	*ret_fd = fd;
+	*ret_ino = st.st_ino;
+	return 0;
+}
+
+/* 1: it is the coordinator's own. */
+static int is_own(struct collect *c, uint64_t ino)
+{
+	const struct surroundings *s;
+	int r = surroundings_get(c->ctx, c->arena, &c->surroundings, &s);
+
+	return r < 0 ? r : s->namespaces[NAMESPACE_USER] == ino;
+}
+
+int witness_same_user_ns(struct collect *c, const struct collect_thread *th)
+{
+	_cleanup_close_ int fd = -EBADF;
+	uint64_t ino;
+	int r = open_user_ns(c, th, &fd, &ino);
+
+	return r < 0 ? r : is_own(c, ino);
+}
+
+static struct witness *known(const struct witnesses *witnesses, const struct witness *w)
+{
+	for (size_t i = 0; i < witnesses->n; i++) {
+		struct witness *other = &witnesses->list[i];
+
+		if (other->uid == w->uid && other->gid == w->gid && other->user_ns == w->user_ns)
+			return other;
+	}
+	return NULL;
+}
+
+int witness_find(struct collect *c, const struct collect_thread *th, const struct witness **ret)
+{
+	struct witness w = {.uid = th->status.uid[0], .gid = th->status.gid[0], .socket = -EBADF};
+	_cleanup_close_ int user_ns = -EBADF;
 	struct witness *slot;
 	int r = get_witnesses(c);
 
+	if (r >= 0)
+		r = open_user_ns(c, th, &user_ns, &w.user_ns);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < c->witnesses->n; i++) {
-		slot = &c->witnesses->list[i];
-		if (slot->uid == uid && slot->gid == gid) {
-			*ret = slot;
-			return 0;
-		}
+	slot = known(c->witnesses, &w);
+	if (slot) {
+		*ret = slot;
+		return 0;
 	}
-	r = start_witness(c->ctx, &w);
+	r = is_own(c, w.user_ns);
+	if (r >= 0)
+		r = start_witness(c->ctx, &w, r ? -EBADF : user_ns);
 	if (r < 0)
 		return r;
 	slot = arena_append(c->arena, &c->witnesses->list, &c->witnesses->n, sizeof(*slot));
@@ -161,21 +227,25 @@ int witness_find(struct collect *c, uid_t uid, gid_t gid, const struct witness *
 	return 0;
 }
 
-int witness_key_of(struct collect *c, uid_t uid, gid_t gid, int32_t *ret)
+int witness_key_of(struct collect *c, const struct collect_thread *th, int32_t *ret)
 {
 	const struct witness *witness;
+	uid_t uid = th->status.uid[0];
+	int r = get_witnesses(c), own;
 	int32_t key;
-	int r = get_witnesses(c);
 
 	if (r < 0)
 		return r;
-	if (uid == getuid()) {
+	own = uid == getuid() ? witness_same_user_ns(c, th) : 0;
+	if (own < 0)
+		return own;
+	if (own) {
 		if (!c->witnesses->has_own_key)
 			c->witnesses->own_key = witness_key_make();
 		c->witnesses->has_own_key = true;
 		key = c->witnesses->own_key;
 	} else {
-		r = witness_find(c, uid, gid, &witness);
+		r = witness_find(c, th, &witness);
 		if (r < 0)
 			return r;
 		key = witness->key;

@@ -36,6 +36,11 @@ int search_put(struct search *s, uint32_t x, uint32_t y, enum why why, uint32_t 
 		search_conflict(s, &e);
 		return 0;
 	}
+	if (r == -ETIME) {
+		s->b->effort = s->b->limit; /* too large to go on */
+		s->failed = true;
+		return 0;
+	}
 	if (r < 0)
 		return r;
 	kept = search_push(s, &s->edges, sizeof(*kept));
@@ -45,8 +50,7 @@ int search_put(struct search *s, uint32_t x, uint32_t y, enum why why, uint32_t 
 	return 0;
 }
 
-/* To be called before a node changes; it is looked at again afterwards. */
-static int touch(struct search *s, uint32_t x)
+int search_touch(struct search *s, uint32_t x)
 {
 	struct saved *saved = search_push(s, &s->saved, sizeof(*saved));
 
@@ -64,9 +68,9 @@ static void mark_origins(struct search *s, uint32_t y)
 {
 	const struct birth_node *node = &s->b->nodes[y];
 
-	if (node->birth < BIRTH_OPEN)
+	if (node->birth < BIRTH_OUTSIDE)
 		s->is_origin[node->birth] = true;
-	if (node->direct != BIRTH_NONE)
+	if (node->direct < BIRTH_OUTSIDE)
 		s->is_origin[node->direct] = true;
 	for (int t = 0; t < TREE_TABLES; t++)
 		if (node->hub[t] != BIRTH_NONE)
@@ -81,20 +85,20 @@ static bool is_open(const struct birth_node *n)
 /* @x stands between y, which was born in @session, and that session's leader: so was @x. */
 static int decide_birth(struct search *s, uint32_t x, uint32_t session, uint32_t y)
 {
-	if (touch(s, x) < 0)
+	if (search_touch(s, x) < 0)
 		return -ENOMEM;
 	s->b->nodes[x].birth = session;
-	return session == BIRTH_OUTSIDE ? 0 : search_put(s, session, x, WHY_BORN, y);
+	return birth_is_outside(session) ? 0 : search_put(s, session, x, WHY_BORN, y);
 }
 
 /* @x stands between @y, which was born a child of @parent, and @parent. */
 static int decide_direct(struct search *s, uint32_t x, uint32_t parent, uint32_t y)
 {
-	if (touch(s, x) < 0)
+	if (search_touch(s, x) < 0)
 		return -ENOMEM;
 	s->b->nodes[x].direct = parent;
 	s->b->nodes[x].exit_signal = s->b->nodes[y].exit_signal;
-	return search_put(s, parent, x, WHY_SIBLING, y);
+	return birth_is_outside(parent) ? 0 : search_put(s, parent, x, WHY_SIBLING, y);
 }
 
 static int decide_table(struct search *s, uint32_t x, enum tree_table t, uint32_t y)
@@ -102,7 +106,7 @@ static int decide_table(struct search *s, uint32_t x, enum tree_table t, uint32_
 	struct birth_node *node = &s->b->nodes[x];
 	const struct birth_node *from = &s->b->nodes[y];
 
-	if (touch(s, x) < 0)
+	if (search_touch(s, x) < 0)
 		return -ENOMEM;
 	node->table[t] = from->table[t];
 	node->hub[t] = from->hub[t];
@@ -124,12 +128,14 @@ static int check_birth(struct search *s, uint32_t x, uint32_t y)
 	if (session == BIRTH_OPEN || session == x || born == session)
 		return 0;
 	if (born != BIRTH_OPEN) {
-		if (session != BIRTH_OUTSIDE)
+		if (!birth_is_outside(session))
 			return search_put(s, x, session, WHY_SESSION, y);
-		search_outside_conflict(s, x, y);
+		search_refute(s, x, y,
+			      "the second is in a session outside the tree, and the first was born "
+			      "in another");
 		return 0;
 	}
-	if (session == BIRTH_OUTSIDE || relation_has(&s->b->above, session, x))
+	if (birth_is_outside(session) || relation_has(&s->b->above, session, x))
 		return decide_birth(s, x, session, y);
 	return 0;
 }
@@ -142,6 +148,14 @@ static int check_direct(struct search *s, uint32_t x, uint32_t y)
 	if (parent == BIRTH_NONE || parent == x ||
 	    (nx->direct == parent && nx->exit_signal == ny->exit_signal))
 		return 0;
+	if (birth_is_outside(parent)) {
+		if (nx->dead && nx->direct == BIRTH_NONE)
+			return decide_direct(s, x, parent, y);
+		search_refute(s, x, y,
+			      "the exit signal of the second says that it was born a child of the "
+			      "outside");
+		return 0;
+	}
 	if (!nx->dead || nx->direct != BIRTH_NONE)
 		return search_put(s, x, parent, WHY_DIRECT, y);
 	if (relation_has(&s->b->above, parent, x))
@@ -157,8 +171,8 @@ static int check_line(struct search *s, uint32_t x, uint32_t y)
 {
 	uint32_t q = s->b->nodes[x].direct, parent = s->b->nodes[y].parent;
 
-	if (q == BIRTH_NONE || parent == BIRTH_NONE || parent == x || parent == q ||
-	    !relation_has(&s->b->above, parent, x))
+	if (q >= BIRTH_OUTSIDE || parent >= BIRTH_OUTSIDE || parent == x || parent == q ||
+	    s->b->nodes[parent].init || !relation_has(&s->b->above, parent, x))
 		return 0;
 	return search_put(s, parent, q, WHY_LINE, y);
 }
@@ -191,7 +205,9 @@ static int check_pair(struct search *s, uint32_t x, uint32_t y)
 	int r;
 
 	s->b->effort++;
-	r = check_birth(s, x, y);
+	r = search_check_place(s, x, y);
+	if (r == 0)
+		r = check_birth(s, x, y);
 	if (r == 0)
 		r = check_direct(s, x, y);
 	if (r == 0)

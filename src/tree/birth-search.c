@@ -102,6 +102,14 @@ static int no_birth_tree(struct search *s)
 	return r;
 }
 
+int birth_gave_up(const struct birth *b, struct context *ctx)
+{
+	return err_msg(ctx, -ETIME,
+		       "gave up after %llu steps of search: this says nothing about whether there "
+		       "is a plan",
+		       (unsigned long long)b->effort);
+}
+
 /* Infers, and takes back choices until there is no contradiction. */
 static int settle(struct search *s)
 {
@@ -112,10 +120,7 @@ static int settle(struct search *s)
 		if (r < 0)
 			return err_oom(s->ctx);
 		if (s->b->effort >= s->b->limit)
-			return err_msg(s->ctx, -ETIME,
-				       "gave up after %llu steps of search: this says nothing "
-				       "about whether there is a plan",
-				       (unsigned long long)s->b->effort);
+			return birth_gave_up(s->b, s->ctx);
 		if (!s->failed)
 			return 0;
 		if (!s->choices.n)
@@ -125,22 +130,43 @@ static int settle(struct search *s)
 	}
 }
 
+/*
+ * Who was born an init's child with another signal than adoption gives descends from it: by itself,
+ * or as the sibling of one that does (a sibling that init had adopted would have SIGCHLD).
+ */
+static int put_direct(struct search *s, uint32_t i)
+{
+	return search_put(s, s->b->nodes[i].direct, i, WHY_PARENT, BIRTH_NONE);
+}
+
+/* The root is above all but what came from outside, unless the search may do without. */
+static int put_root(struct search *s)
+{
+	int r = 0;
+
+	for (uint32_t i = 1; i < s->b->n_nodes && r == 0; i++)
+		if (s->b->rooted && !birth_is_outside(s->b->nodes[i].parent))
+			r = search_put(s, 0, i, WHY_ROOT, BIRTH_NONE);
+	return r;
+}
+
 /* What follows at once from the final tree, top down where it can be. */
 static int start(struct search *s)
 {
 	const struct birth_node *nodes = s->b->nodes;
 	size_t n = s->b->n_nodes;
-	int r = 0;
+	int r;
 
 	if (search_init(s) < 0)
 		return err_oom(s->ctx);
-	for (uint32_t i = 1; i < n && r == 0; i++)
-		r = search_put(s, 0, i, WHY_ROOT, BIRTH_NONE);
+	r = put_root(s);
 	for (uint32_t i = 1; i < n && r == 0 && !s->failed; i++)
-		if (nodes[i].parent != BIRTH_NONE)
+		if (nodes[i].parent < BIRTH_OUTSIDE && !nodes[nodes[i].parent].init)
 			r = search_put(s, nodes[i].parent, i, WHY_PARENT, BIRTH_NONE);
 	for (uint32_t i = 0; i < n && r == 0 && !s->failed; i++) {
-		if (nodes[i].session < BIRTH_OPEN && nodes[i].session != i)
+		if (nodes[i].direct < BIRTH_OUTSIDE && nodes[nodes[i].direct].init)
+			r = put_direct(s, i);
+		if (r == 0 && nodes[i].session < BIRTH_OUTSIDE && nodes[i].session != i)
 			r = search_put(s, nodes[i].session, i, WHY_LEADER, BIRTH_NONE);
 		for (int t = 0; t < TREE_TABLES && r == 0; t++)
 			if (nodes[i].hub[t] != BIRTH_NONE)
@@ -162,7 +188,7 @@ static int search(struct search *s)
 		uint32_t lowest = y ? lowest_above(s, y) : BIRTH_NONE;
 
 		s->b->nodes[y].forker = lowest;
-		if (y == 0 || s->b->above.depth[lowest] + 1 == s->b->above.depth[y]) {
+		if (lowest == BIRTH_NONE || s->b->above.depth[lowest] + 1 == s->b->above.depth[y]) {
 			agreed++;
 			y = (uint32_t)((y + 1) % n);
 			continue;
@@ -186,22 +212,9 @@ static int sort_by_depth(struct birth *b)
 		next[b->above.depth[i] + 1]++;
 	for (size_t i = 1; i <= n; i++)
 		next[i] += next[i - 1];
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) /* the root, which has nothing above it, comes first */
 		b->order[next[b->above.depth[i]]++] = i;
 	return 0;
-}
-
-/* Birth sessions that nothing depends on: what the forker is in when it has done its own setsid. */
-static void settle_births(struct birth *b)
-{
-	for (size_t i = 1; i < b->n_nodes; i++) {
-		struct birth_node *node = &b->nodes[b->order[i]];
-
-		if (node->birth == BIRTH_OPEN)
-			node->birth = b->nodes[node->forker].session;
-		if (node->session == BIRTH_OPEN)
-			node->session = node->birth;
-	}
 }
 
 int birth_solve(struct birth *b, struct context *ctx)
@@ -209,11 +222,12 @@ int birth_solve(struct birth *b, struct context *ctx)
 	struct search s = {.b = b, .ctx = ctx};
 	int r;
 
+	b->above.most = b->limit;
+
 	r = search(&s);
 	if (r < 0)
 		return r;
 	if (sort_by_depth(b) < 0)
 		return err_oom(ctx);
-	settle_births(b);
-	return 0;
+	return birth_settle(b) < 0 ? err_oom(ctx) : 0;
 }

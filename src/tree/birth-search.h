@@ -19,6 +19,7 @@ enum why {
 	WHY_SHARING, /* of has a table from below, above never had it */
 	WHY_BORN, /* below stands between of, which was born in the session of above, and above */
 	WHY_SIBLING,  /* below stands between of and its parent above */
+	WHY_OUTSIDE,  /* of has the parent below, and above has its own in another namespace */
 	WHY_HOLDS,    /* below stands between of, which has a table from above, and above */
 	WHY_CHOICE,   /* tried */
 	WHY_OPPOSITE, /* the other order was tried and led nowhere */
@@ -69,6 +70,8 @@ void *search_push(struct search *s, struct stack *stack, size_t size);
 int search_init(struct search *s);
 /* @x is above @y, because of @why and @of (BIRTH_NONE where nobody else is involved). */
 int search_put(struct search *s, uint32_t x, uint32_t y, enum why why, uint32_t of);
+/* To be called before a node changes; it is looked at again afterwards. 0 or -ENOMEM. */
+int search_touch(struct search *s, uint32_t x);
 /* Until nothing follows any more, or a contradiction, or the limit. */
 int search_infer(struct search *s);
 
@@ -76,5 +79,14 @@ int search_infer(struct search *s);
 
 /* @e cannot be: the reverse is known. */
 void search_conflict(struct search *s, const struct edge *e);
-/* @x is above @y, which was born in a session outside the tree, but @x was in another. */
-void search_outside_conflict(struct search *s, uint32_t x, uint32_t y);
+/* @x is above @y, but @why not. */
+void search_refute(struct search *s, uint32_t x, uint32_t y, const char *why);
+
+/*
+ * birth-place.c: what namespaces, parents and groups say of @x above @y (birth.h, 5 to 8). 0 or
+ * -ENOMEM.
+ */
+int search_check_place(struct search *s, uint32_t x, uint32_t y);
+
+/* birth-settle.c: what the search has left open. 0 or -ENOMEM. */
+int birth_settle(struct birth *b);

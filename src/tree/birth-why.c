@@ -58,6 +58,13 @@ static void say_why(const struct search *s, const struct edge *e, char *buf, siz
 	case WHY_BORN:
 		(void)snprintf(buf, size, "%s was born between %s and %s of its session", c, a, of);
 		break;
+	case WHY_OUTSIDE:
+		(void)snprintf(buf, size,
+			       "%s is the parent of %s, which descends from %s, whose parent is in "
+			       "another "
+			       "PID namespace",
+			       c, of, a);
+		break;
 	case WHY_SIBLING:
 	case WHY_HOLDS:
 		(void)snprintf(buf, size, "%s stands between %s and %s", c, a, of);
@@ -117,17 +124,16 @@ out:
 	s->failed = true;
 }
 
-void search_outside_conflict(struct search *s, uint32_t x, uint32_t y)
+void search_refute(struct search *s, uint32_t x, uint32_t y, const char *why)
 {
 	char a[40], c[40], path[ERR_TEXT];
 
 	if (!s->choices.n || !s->first_conflict[0]) {
 		say_path(s, x, y, path, sizeof(path));
-		(void)snprintf(
-			s->conflict, sizeof(s->conflict),
-			"%.60s is in a session outside the tree, but %.60s, from which it must "
-			"descend (%.200s), was born in another",
-			birth_name(s->b, y, c, sizeof(c)), birth_name(s->b, x, a, sizeof(a)), path);
+		(void)snprintf(s->conflict, sizeof(s->conflict),
+			       "%.60s must be an ancestor of %.60s by birth (%.140s), but %.180s",
+			       birth_name(s->b, x, a, sizeof(a)), birth_name(s->b, y, c, sizeof(c)),
+			       path, why);
 		if (!s->first_conflict[0])
 			memcpy(s->first_conflict, s->conflict, sizeof(s->conflict));
 	}

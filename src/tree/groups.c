@@ -1,311 +1,374 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Process groups. While the tree grows nobody calls setpgid, so everybody is in the group of the
- * session's leader. Then
+ * Process groups. While the tree grows, only those groups are founded that somebody must be born
+ * into; everybody else is in the group of its forker. Then
  *   1. each group is founded: by the process with its number, or by a scaffold that has it;
  *   2. terminals get their foreground group, which may be one that nobody stays in;
- *   3. those who found no group join theirs;
+ *   3. those who found no group join theirs, or are put there by a parent who sees it;
  *   4. founders that are in another group than their own join that, once all who have left for their
  *      own group are there; where founders wait for one another in a circle, a scaffold forked
  *      into one of the groups keeps it alive;
  *   5. the scaffolds go.
  */
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "tree/builder.h"
 
-struct group {
-	int32_t number;
-	uint32_t founder;  /* plan process that has the number */
-	uint32_t member;   /* a tree process in its session */
-	uint32_t expected; /* founders that are yet to join it */
-	bool leaves;	   /* the founder is in another group in the end */
-};
-
 struct groups {
 	struct builder *bu;
-	struct group *group;
-	size_t n;
-	struct idmap by_number; /* to group */
-	uint32_t *scaffolds;
-	size_t n_scaffolds;
+	uint32_t *expected; /* by group: founders that are yet to join it */
+	struct idmap by_number;
 };
 
-static int find_group(struct groups *g, int32_t number, uint32_t member)
+static uint32_t final_group(const struct builder *bu, uint32_t process)
 {
-	struct group *group;
-
-	if (idmap_get(&g->by_number, 0, number) != IDMAP_NONE)
-		return 0;
-	group = arena_append(g->bu->birth->arena, &g->group, &g->n, sizeof(*group));
-	if (!group || idmap_set(&g->by_number, 0, number, (uint32_t)(g->n - 1)) < 0)
-		return -ENOMEM;
-	*group = (struct group){.number = number, .founder = PLAN_NONE, .member = member};
-	return 0;
-}
-
-static struct group *group_with(const struct groups *g, int32_t number)
-{
-	uint32_t i = idmap_get(&g->by_number, 0, number);
-
-	return i == IDMAP_NONE ? NULL : &g->group[i];
+	return bu->birth->nodes[process].group;
 }
 
 /* A foreground group whose number has passed to a process of another session can't be made again. */
-static int number_has_passed(const struct groups *g, int32_t number, uint32_t process)
+static int number_has_passed(const struct builder *bu, uint32_t group)
 {
-	return err_msg(
-		g->bu->ctx, -EOPNOTSUPP,
-		"the foreground group %d of the terminal of process %d is gone and its number "
-		"is in use again",
-		number, builder_number(g->bu, process));
+	return err_msg(bu->ctx, -EOPNOTSUPP,
+		       "the foreground group %d of a terminal is gone and its number is in use "
+		       "again",
+		       bu->birth->groups[group].number);
 }
 
-/* The foreground group of @process's terminal, with members or not. */
-static int find_foreground(struct groups *g, uint32_t process)
-{
-	const struct tree *tree = g->bu->tree;
-	const struct tree_process *p = &tree->processes[process];
-	const struct group *group;
-
-	if (!p->tty || !p->tty_pgrp || p->tty_pgrp == p->sid[0])
-		return 0;
-	if (find_group(g, p->tty_pgrp, process) < 0)
-		return err_oom(g->bu->ctx);
-	group = group_with(g, p->tty_pgrp);
-	if (tree->processes[group->member].sid[0] != p->sid[0])
-		return number_has_passed(g, p->tty_pgrp, process);
-	return 0;
-}
-
-/* The group that a session's members are born into does not count. */
-static int find_groups(struct groups *g)
-{
-	const struct tree *tree = g->bu->tree;
-	int r = 0;
-
-	for (uint32_t i = 0; i < tree->n_processes; i++) {
-		const struct tree_process *p = &tree->processes[i];
-
-		if (p->pgid[0] && p->pgid[0] != p->sid[0] && find_group(g, p->pgid[0], i) < 0)
-			return err_oom(g->bu->ctx);
-	}
-	for (uint32_t i = 0; i < tree->n_processes && r == 0; i++)
-		r = find_foreground(g, i);
-	return r;
-}
-
-static int join(struct groups *g, uint32_t process, uint32_t founder, const char *why)
+static int setpgid_step(struct builder *bu, uint32_t actor, uint32_t process, uint32_t group,
+			const char *why)
 {
 	struct plan_step *step;
-	int32_t number = founder == PLAN_NONE ? 0 : builder_number(g->bu, founder);
 
-	step = builder_step(g->bu, PLAN_SETPGID, process, why, number);
+	step = builder_step(bu, PLAN_SETPGID, actor, why, bu->birth->groups[group].number);
 	if (!step)
 		return -ENOMEM;
 	step->target = process;
-	step->group = founder;
+	step->group = bu->groups[group].founder;
+	if (step->group == PLAN_NONE)
+		step->outside_group = bu->groups[group].outside;
+	bu->place[process].group = group;
+	return 0;
+}
+
+int groups_join(struct builder *bu, uint32_t process, uint32_t group, const char *why)
+{
+	return setpgid_step(bu, process, process, group, why);
+}
+
+static int add_keeper(struct builder *bu, uint32_t process)
+{
+	uint32_t *kept;
+
+	kept = arena_append(bu->birth->arena, &bu->keepers, &bu->n_keepers, sizeof(*kept));
+	if (!kept)
+		return -ENOMEM;
+	*kept = process;
 	return 0;
 }
 
 /* A scaffold forked by @forker, so in its session and its present group. */
-static int fork_scaffold(struct groups *g, uint32_t forker, enum plan_role role, int32_t number,
-			 int32_t group, uint32_t *ret_scaffold)
+static int fork_keeper(struct builder *bu, uint32_t forker, uint32_t group, enum plan_role role,
+		       uint32_t *ret_keeper)
 {
+	const struct birth_group *g = &bu->birth->groups[group];
+	const int32_t *numbers = role == PLAN_ROLE_LEADER ? g->numbers : NULL;
+	uint32_t ns = role == PLAN_ROLE_LEADER ? g->ns : bu->place[forker].ns;
+	char why[64];
+
+	(void)snprintf(why, sizeof(why), "scaffold: keeps group %d alive", g->number);
+	if (births_helper(bu, forker, ns, numbers, role, why, ret_keeper) < 0)
+		return -ENOMEM;
+	return add_keeper(bu, *ret_keeper);
+}
+
+int groups_ensure(struct builder *bu, uint32_t group, uint32_t process)
+{
+	struct builder_group *g = &bu->groups[group];
+
+	if (g->founded)
+		return 0;
+	g->founded = true;
+	if (bu->birth->groups[group].leader != BIRTH_NONE)
+		return 0;
+	if (bu->birth->groups[group].number == 0)
+		return outside_pair(bu, bu->birth->groups[group].session, group, &g->outside);
+	if (g->founder == PLAN_NONE &&
+	    fork_keeper(bu, process, group, PLAN_ROLE_LEADER, &g->founder) < 0)
+		return -ENOMEM;
+	return groups_join(bu, g->founder, group, "founds group %d");
+}
+
+/* ---- foregrounds */
+
+/* A group that nobody is in any more is known by its outermost number alone. */
+static int lost_group(struct groups *gs, uint32_t process, uint32_t *ret_group)
+{
+	struct birth *b = gs->bu->birth;
+	uint32_t leader = b->nodes[process].session;
+	struct birth_group *group;
+	struct builder_group *state;
+	uint32_t ns = leader < BIRTH_OUTSIDE ? b->nodes[leader].ns : 0;
+	size_t n = b->n_groups;
+	int32_t *numbers = arena_new_n(b->arena, int32_t, b->tree->pid_ns[ns].level + 1);
+
+	state = arena_new_n(b->arena, struct builder_group, n + 1);
+	group = arena_append(b->arena, &b->groups, &b->n_groups, sizeof(*group));
+	if (!numbers || !group || !state)
+		return -ENOMEM;
+	memcpy(state, gs->bu->groups, n * sizeof(*state));
+	gs->bu->groups = state;
+	numbers[0] = b->tree->processes[process].tty_pgrp;
+	*group = (struct birth_group){
+		.number = numbers[0],
+		.numbers = numbers,
+		.ns = ns,
+		.session = leader,
+		.leader = BIRTH_NONE,
+		.member = process,
+	};
+	state[n] = (struct builder_group){.founder = PLAN_NONE, .outside = PLAN_NONE};
+	*ret_group = (uint32_t)n;
+	return idmap_set(&gs->by_number, 0, numbers[0], *ret_group);
+}
+
+/* Who has the number, if that can found the group. */
+static int find_founder(struct groups *gs, uint32_t group)
+{
+	struct builder *bu = gs->bu;
+	uint32_t holder = idmap_get(&bu->numbers, 0, bu->birth->groups[group].number);
+	const struct birth_node *node;
+
+	if (holder == BUILDER_RESERVED)
+		return 0;
+	if (!builder_in_tree(bu, holder))
+		return number_has_passed(bu, group);
+	node = &bu->birth->nodes[holder];
+	if (node->session != bu->birth->groups[group].session || node->session == holder)
+		return number_has_passed(bu, group);
+	bu->groups[group].founder = holder;
+	bu->place[holder].founds = group;
+	return 0;
+}
+
+/* The foreground group of @process's terminal, with members or not. */
+static int find_foreground(struct groups *gs, uint32_t process, uint32_t *ret_group)
+{
+	struct builder *bu = gs->bu;
+	const struct tree_process *p = &bu->tree->processes[process];
+
+	*ret_group = BIRTH_NONE;
+	if (!p->tty || !p->tty_pgrp || p->tty_pgrp == p->sid[0])
+		return 0;
+	*ret_group = idmap_get(&gs->by_number, 0, p->tty_pgrp);
+	if (*ret_group == IDMAP_NONE) {
+		if (lost_group(gs, process, ret_group) < 0)
+			return err_oom(bu->ctx);
+		return find_founder(gs, *ret_group);
+	}
+	if (bu->birth->groups[*ret_group].session != bu->birth->nodes[process].session)
+		return number_has_passed(bu, *ret_group);
+	return 0;
+}
+
+static int set_foreground(struct groups *gs, uint32_t process)
+{
+	struct builder *bu = gs->bu;
 	struct plan_step *step;
-	uint32_t *kept;
+	uint32_t group;
+	int r;
 
-	kept = arena_append(g->bu->birth->arena, &g->scaffolds, &g->n_scaffolds, sizeof(*kept));
-	if (!kept || builder_process(g->bu, role, number, ret_scaffold) < 0)
-		return -ENOMEM;
-	*kept = *ret_scaffold;
-	g->bu->place[*ret_scaffold].forker = g->bu->place[*ret_scaffold].born_under = forker;
-	step = builder_step(g->bu, PLAN_CLONE, forker, "scaffold: keeps group %d alive", group);
-	if (!step)
-		return -ENOMEM;
-	step->child = *ret_scaffold;
-	step->exit_signal = g->bu->place[*ret_scaffold].exit_signal;
-	return 0;
-}
-
-static int found(struct groups *g, struct group *group)
-{
-	struct builder *bu = g->bu;
-	uint32_t holder = idmap_get(&bu->numbers, 0, group->number);
-	const struct tree_process *member = &bu->tree->processes[group->member];
-
-	if (holder < bu->tree->n_processes) {
-		const struct tree_process *p = &bu->tree->processes[holder];
-
-		if (p->sid[0] != member->sid[0] || p->sid[0] == p->pid[0])
-			return number_has_passed(g, group->number, group->member);
-		group->founder = holder;
-		group->leaves = p->pgid[0] != p->pid[0];
-	} else if (holder < BUILDER_RESERVED) {
-		return number_has_passed(g, group->number, group->member);
-	} else if (fork_scaffold(g, group->member, PLAN_ROLE_LEADER, group->number, group->number,
-				 &group->founder) < 0) {
+	r = find_foreground(gs, process, &group);
+	if (r < 0 || group == BIRTH_NONE)
+		return r;
+	if (groups_ensure(bu, group, process) < 0)
 		return err_oom(bu->ctx);
-	}
-	return join(g, group->founder, group->founder, "founds group %d") < 0 ? err_oom(bu->ctx)
-									      : 0;
-}
-
-/* Who founded the group that @process is to be in. */
-static uint32_t destination(const struct groups *g, uint32_t process)
-{
-	int32_t number = g->bu->tree->processes[process].pgid[0];
-	const struct group *group = group_with(g, number);
-
-	if (group)
-		return group->founder;
-	return number ? g->bu->place[process].session : PLAN_NONE;
-}
-
-static int join_members(struct groups *g)
-{
-	const struct tree *tree = g->bu->tree;
-
-	for (uint32_t i = 0; i < tree->n_processes; i++) {
-		const struct tree_process *p = &tree->processes[i];
-
-		if (p->pgid[0] == 0 || p->pgid[0] == p->sid[0] || group_with(g, p->pid[0]))
-			continue;
-		if (join(g, i, destination(g, i), "is in group %d") < 0)
-			return -ENOMEM;
-	}
+	step = builder_step(bu, PLAN_TTY_FOREGROUND, process, "foreground of its terminal");
+	if (!step)
+		return err_oom(bu->ctx);
+	step->group = bu->groups[group].founder;
+	step->tty = bu->tree->processes[process].tty;
 	return 0;
 }
 
-/* The founder of @group leaves it; returns the group it goes to, if somebody waits for that. */
-static int leave(struct groups *g, struct group *group, struct group **ret_next)
+static int set_foregrounds(struct groups *gs)
 {
-	struct group *next;
+	struct builder *bu = gs->bu;
+	int r = 0;
 
-	if (join(g, group->founder, destination(g, group->founder), "leaves its own group for %d") <
-	    0)
+	for (uint32_t g = 0; g < bu->birth->n_groups; g++) {
+		int32_t number = bu->birth->groups[g].number;
+
+		if (number && idmap_set(&gs->by_number, 0, number, g) < 0)
+			return err_oom(bu->ctx);
+	}
+	for (uint32_t i = 0; i < bu->tree->n_processes && r == 0; i++)
+		r = set_foreground(gs, i);
+	return r;
+}
+
+/* ---- members */
+
+/* Somebody who sees the group, and so can found it. */
+static uint32_t who_sees(const struct builder *bu, uint32_t group)
+{
+	for (uint32_t i = 0; i < bu->tree->n_processes; i++)
+		if (final_group(bu, i) == group &&
+		    tree_ns_is_in(bu->tree, bu->birth->groups[group].ns, bu->place[i].ns))
+			return i;
+	return bu->birth->groups[group].member;
+}
+
+int groups_move(struct builder *bu, uint32_t process, uint32_t group)
+{
+	uint32_t actor = bu->place[process].born_under;
+
+	if (groups_ensure(bu, group, actor) < 0 ||
+	    setpgid_step(bu, actor, process, group, "goes to group %d, which it does not see") < 0)
 		return -ENOMEM;
-	group->leaves = false;
-	next = group_with(g, g->bu->tree->processes[group->founder].pgid[0]);
-	if (next)
-		next->expected--;
-	*ret_next = next;
+	if (actor == PLAN_NONE)
+		bu->plan->steps[bu->plan->n_steps - 1].outside = bu->place[process].leader;
 	return 0;
 }
 
-static int leave_in_turn(struct groups *g, struct group *group)
+/* By itself, or by the scaffold that it was born under. */
+static int go_to_group(struct builder *bu, uint32_t process, const char *why)
 {
-	while (group && group->leaves && !group->expected)
-		if (leave(g, group, &group) < 0)
+	uint32_t group = final_group(bu, process);
+
+	if (!tree_ns_is_in(bu->tree, bu->birth->groups[group].ns, bu->place[process].ns))
+		return groups_move(bu, process, group);
+	if (groups_ensure(bu, group, process) < 0)
+		return -ENOMEM;
+	return groups_join(bu, process, group, why);
+}
+
+static bool founds_group(const struct builder *bu, uint32_t process)
+{
+	uint32_t founds = bu->place[process].founds;
+
+	return founds != BIRTH_NONE && bu->groups[founds].founded;
+}
+
+static int found_groups(struct builder *bu)
+{
+	for (uint32_t g = 0; g < bu->birth->n_groups; g++) {
+		uint32_t founder = bu->groups[g].founder;
+
+		if (bu->birth->groups[g].number == 0 || bu->groups[g].founded)
+			continue;
+		if (founder == PLAN_NONE)
+			founder = who_sees(bu, g);
+		if (groups_ensure(bu, g, founder) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int join_members(struct builder *bu)
+{
+	for (uint32_t i = 0; i < bu->tree->n_processes; i++)
+		if (bu->place[i].group != final_group(bu, i) && !founds_group(bu, i) &&
+		    go_to_group(bu, i, "is in group %d") < 0)
 			return -ENOMEM;
 	return 0;
 }
 
-/* Out of a container no group outside can be named, so that nobody goes back to one from within. */
-static int check_way_back(struct groups *g)
+/* ---- founders in other groups than their own */
+
+static bool leaves(const struct builder *bu, uint32_t process)
 {
-	const struct tree *tree = g->bu->tree;
+	return founds_group(bu, process) && bu->place[process].group != final_group(bu, process);
+}
 
-	for (size_t i = 0; i < g->n && tree->container; i++) {
-		const struct group *group = &g->group[i];
+/* The founder of a group leaves it, and then those who waited for that, as far as they are free. */
+static int leave_in_turn(struct groups *gs, uint32_t process)
+{
+	struct builder *bu = gs->bu;
 
-		if (!group->leaves || tree->processes[group->founder].pgid[0])
-			continue;
-		if (group->founder == 0)
-			return err_msg(
-				g->bu->ctx, -EOPNOTSUPP,
-				"group %d has members, but init is in a group outside, which only "
-				"its parent outside can put it back into: not supported yet",
-				group->number);
-		return err_msg(g->bu->ctx, -EDOM,
-			       "group %d has members, so that process %d must have been in it, but "
-			       "it is in a group outside, which cannot be entered from within",
-			       group->number, group->number);
+	while (process != PLAN_NONE && leaves(bu, process) &&
+	       !gs->expected[bu->place[process].founds]) {
+		uint32_t group = final_group(bu, process);
+
+		if (go_to_group(bu, process, "leaves its own group for %d") < 0)
+			return -ENOMEM;
+		gs->expected[group]--;
+		process = bu->groups[group].founder;
+		if (process != PLAN_NONE && !builder_in_tree(bu, process))
+			return 0;
 	}
 	return 0;
 }
 
-static int leave_all(struct groups *g)
+static int leave_all(struct groups *gs)
 {
-	for (size_t i = 0; i < g->n; i++) {
-		struct group *next =
-			g->group[i].leaves
-				? group_with(g, g->bu->tree->processes[g->group[i].founder].pgid[0])
-				: NULL;
+	struct builder *bu = gs->bu;
 
-		if (next)
-			next->expected++;
-	}
-	for (size_t i = 0; i < g->n; i++)
-		if (leave_in_turn(g, &g->group[i]) < 0)
+	gs->expected = arena_new_n(bu->birth->arena, uint32_t, bu->birth->n_groups);
+	if (!gs->expected)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < bu->tree->n_processes; i++)
+		if (leaves(bu, i))
+			gs->expected[final_group(bu, i)]++;
+	for (uint32_t i = 0; i < bu->tree->n_processes; i++)
+		if (leave_in_turn(gs, i) < 0)
 			return -ENOMEM;
 	/* What is left are circles: one scaffold opens each. */
-	for (size_t i = 0; i < g->n; i++) {
-		struct group *group = &g->group[i], *next;
-		uint32_t scaffold;
+	for (uint32_t i = 0; i < bu->tree->n_processes; i++) {
+		uint32_t keeper, founds = bu->place[i].founds;
 
-		if (!group->leaves)
+		if (!leaves(bu, i))
 			continue;
-		if (fork_scaffold(g, group->founder, PLAN_ROLE_SCAFFOLD, 0, group->number,
-				  &scaffold) < 0 ||
-		    leave(g, group, &next) < 0 || leave_in_turn(g, next) < 0)
+		if (fork_keeper(bu, i, founds, PLAN_ROLE_SCAFFOLD, &keeper) < 0)
+			return -ENOMEM;
+		gs->expected[founds] = 0;
+		if (leave_in_turn(gs, i) < 0)
 			return -ENOMEM;
 	}
 	return 0;
 }
 
-static int set_foregrounds(struct groups *g)
+/* Nobody goes back to a group that neither it nor its parent sees. */
+static int check_way_back(const struct builder *bu)
 {
-	const struct tree *tree = g->bu->tree;
+	for (uint32_t i = 0; i < bu->tree->n_processes; i++) {
+		uint32_t group = final_group(bu, i), founds = bu->place[i].founds;
+		const struct birth_group *g = &bu->birth->groups[group];
 
-	for (uint32_t i = 0; i < tree->n_processes; i++) {
-		const struct tree_process *p = &tree->processes[i];
-		const struct group *group = group_with(g, p->tty_pgrp);
-		struct plan_step *step;
-
-		if (!p->tty || !group)
+		if (founds == BIRTH_NONE || founds == group || builder_group_is_set(bu, i) ||
+		    tree_ns_is_in(bu->tree, g->ns, bu->place[i].ns))
 			continue;
-		step = builder_step(g->bu, PLAN_TTY_FOREGROUND, i, "foreground of its terminal");
-		if (!step)
-			return -ENOMEM;
-		step->group = group->founder;
-		step->tty = p->tty;
+		return err_msg(bu->ctx, -EDOM,
+			       "group %d has members, so that process %d must have been in it, but "
+			       "it is in a group outside, which cannot be entered from within",
+			       bu->birth->groups[founds].number, TREE_PID(bu->tree, i));
 	}
 	return 0;
 }
 
-static int dismiss_scaffolds(struct groups *g)
+static int dismiss_keepers(struct builder *bu)
 {
-	for (size_t i = 0; i < g->n_scaffolds; i++) {
-		uint32_t scaffold = g->scaffolds[i];
-		struct plan_step *step;
-
-		if (!builder_step(g->bu, PLAN_EXIT, scaffold, "its group has members now"))
+	for (size_t i = 0; i < bu->n_keepers; i++)
+		if (births_dismiss(bu, bu->keepers[i], "its group has members now") < 0)
 			return -ENOMEM;
-		step = builder_step(g->bu, PLAN_WAIT, g->bu->place[scaffold].born_under,
-				    "%d is not of the tree", builder_number(g->bu, scaffold));
-		if (!step)
-			return -ENOMEM;
-		step->child = scaffold;
-	}
 	return 0;
 }
 
 int groups_plan(struct builder *bu)
 {
-	struct groups g = {.bu = bu, .by_number = {.arena = bu->birth->arena}};
+	struct groups gs = {.bu = bu, .by_number = {.arena = bu->birth->arena}};
+	int r;
 
-	int r = find_groups(&g);
-
-	for (size_t i = 0; i < g.n && r == 0; i++)
-		r = found(&g, &g.group[i]);
+	r = check_way_back(bu);
 	if (r < 0)
 		return r;
-	r = check_way_back(&g);
+	if (found_groups(bu) < 0)
+		return err_oom(bu->ctx);
+	r = set_foregrounds(&gs);
 	if (r < 0)
 		return r;
-	if (set_foregrounds(&g) < 0 || join_members(&g) < 0 || leave_all(&g) < 0 ||
-	    dismiss_scaffolds(&g) < 0)
+	if (join_members(bu) < 0 || leave_all(&gs) < 0 || dismiss_keepers(bu) < 0)
 		return err_oom(bu->ctx);
 	return 0;
 }

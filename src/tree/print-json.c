@@ -31,20 +31,50 @@ static void json_tables(uint64_t flags, struct strbuf *out)
 		strbuf_puts(out, "]");
 }
 
+static void json_namespaces(const struct plan *plan, const struct plan_step *s, struct strbuf *out)
+{
+	uint32_t from = s->process == PLAN_NONE ? PLAN_NONE : plan->processes[s->process].pid_ns;
+
+	if (s->new_pid_ns)
+		strbuf_puts(out, ", \"newpidns\": true");
+	if (s->pid_ns != from)
+		strbuf_printf(out, ", \"pid_ns\": %u", s->pid_ns);
+}
+
 static void json_clone(const struct plan *plan, const struct plan_step *s, struct strbuf *out)
 {
 	strbuf_printf(out, ", \"child\": %u", s->child);
 	json_pid(plan, "pid", s->child, out);
-	if (s->flags & CLONE_PARENT)
+	json_namespaces(plan, s, out);
+	if (s->flags & CLONE_PARENT && s->process != PLAN_NONE)
 		strbuf_puts(out, ", \"clone_parent\": true");
+	if (s->process == PLAN_NONE && !(s->flags & CLONE_PARENT))
+		strbuf_puts(out, ", \"under_leader\": true");
+	if (s->process == PLAN_NONE && s->outside)
+		strbuf_printf(out, ", \"outside\": %u", s->outside);
 	json_tables(s->flags, out);
 	if (s->exit_signal != SIGCHLD)
 		strbuf_printf(out, ", \"exit_signal\": %d", s->exit_signal);
 }
 
+static void json_setpgid(const struct plan *plan, const struct plan_step *s, struct strbuf *out)
+{
+	if (s->target != s->process)
+		strbuf_printf(out, ", \"target\": %u", s->target);
+	json_pid(plan, "pgid", s->group, out);
+	if (s->process == PLAN_NONE && s->outside)
+		strbuf_printf(out, ", \"outside\": %u", s->outside);
+	if (s->group == PLAN_NONE && s->outside_group)
+		strbuf_printf(out, ", \"outside_group\": %u", s->outside_group);
+}
+
 static void json_step(const struct plan *plan, const struct plan_step *s, struct strbuf *out)
 {
-	strbuf_printf(out, "    {\"op\": \"%s\", \"process\": %u", plan_op_name(s->op), s->process);
+	strbuf_printf(out, "    {\"op\": \"%s\", \"process\": ", plan_op_name(s->op));
+	if (s->process == PLAN_NONE)
+		strbuf_puts(out, "null");
+	else
+		strbuf_printf(out, "%u", s->process);
 	switch (s->op) {
 	case PLAN_CLONE:
 		json_clone(plan, s, out);
@@ -52,9 +82,7 @@ static void json_step(const struct plan *plan, const struct plan_step *s, struct
 	case PLAN_SETSID:
 		break;
 	case PLAN_SETPGID:
-		if (s->target != s->process)
-			strbuf_printf(out, ", \"target\": %u", s->target);
-		json_pid(plan, "pgid", s->group, out);
+		json_setpgid(plan, s, out);
 		break;
 	case PLAN_SUBREAPER:
 		strbuf_printf(out, ", \"on\": %s", s->on ? "true" : "false");
@@ -74,8 +102,29 @@ static void json_step(const struct plan *plan, const struct plan_step *s, struct
 		strbuf_printf(out, ", \"tty\": %u", s->tty);
 		json_pid(plan, "pgid", s->group, out);
 		break;
+	case PLAN_USER_NEW:
+	case PLAN_USER_JOIN:
+		strbuf_printf(out, ", \"user_ns\": %u", s->user_ns);
+		break;
+	case PLAN_NS_NEW:
+	case PLAN_NS_ENTER:
+		strbuf_printf(out, ", \"pid_ns\": %u", s->pid_ns);
+		break;
 	}
 	strbuf_printf(out, ", \"reason\": \"%s\"}", s->reason);
+}
+
+/* One pair is the rule, and goes without saying. */
+static void json_outside(const struct plan *plan, struct strbuf *out)
+{
+	if (plan->root_under_leader)
+		strbuf_puts(out, "  \"root_under_leader\": true,\n");
+	if (plan->n_outside < 2)
+		return;
+	strbuf_puts(out, "  \"outside\": [");
+	for (size_t i = 0; i < plan->n_outside; i++)
+		strbuf_printf(out, "%s{\"session\": %u}", i ? ", " : "", plan->outside[i].session);
+	strbuf_puts(out, "],\n");
 }
 
 void print_plan_json(const struct tree *tree, const struct plan *plan, struct strbuf *out)
@@ -85,13 +134,19 @@ void print_plan_json(const struct tree *tree, const struct plan *plan, struct st
 		[PLAN_ROOT_SESSION_NEW] = "new",
 		[PLAN_ROOT_SESSION_INHERITED] = "inherited",
 	};
+	size_t n = 0;
 
 	strbuf_printf(out, "{\n  \"root_session\": \"%s\",\n  \"tree_processes\": %zu,\n",
 		      root_session[plan->root_session], tree->n_processes);
+	json_outside(plan, out);
 	strbuf_puts(out, "  \"steps\": [\n");
 	for (size_t i = 0; i < plan->n_steps; i++) {
-		json_step(plan, &plan->steps[i], out);
-		strbuf_puts(out, i + 1 < plan->n_steps ? ",\n" : "\n");
+		const struct plan_step *s = &plan->steps[i];
+
+		if (s->op == PLAN_WAIT && s->process == PLAN_NONE)
+			continue; /* the coordinator reaps its children: goes without saying */
+		strbuf_puts(out, n++ ? ",\n" : "");
+		json_step(plan, s, out);
 	}
-	strbuf_puts(out, "  ]\n}\n");
+	strbuf_puts(out, n ? "\n  ]\n}\n" : "  ]\n}\n");
 }

@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* As many are looked at in the time that a pair takes otherwise, more or less. */
+enum { WORDS_PER_PAIR = 64 };
+
 int relation_init(struct relation *rel, struct arena *arena, size_t n)
 {
 	size_t words = (n + 63) / 64;
@@ -16,6 +19,7 @@ int relation_init(struct relation *rel, struct arena *arena, size_t n)
 		.below = arena_new_n(arena, uint64_t, n * words),
 		.depth = arena_new_n(arena, uint32_t, n),
 		.room = n * 4 + 16,
+		.most = SIZE_MAX,
 	};
 	rel->pairs = arena_new_n(arena, struct relation_pair, rel->room);
 	return rel->above && rel->below && rel->depth && rel->pairs ? 0 : -ENOMEM;
@@ -26,6 +30,8 @@ static int journal_reserve(struct relation *rel, size_t more)
 	struct relation_pair *pairs;
 	size_t room = rel->room;
 
+	if (rel->n_pairs + more > rel->most)
+		return -ETIME;
 	if (rel->n_pairs + more <= room)
 		return 0;
 	while (room < rel->n_pairs + more)
@@ -53,8 +59,13 @@ static int put_above(struct relation *rel, uint32_t x, uint32_t d)
 	const uint64_t *from = &rel->above[x * rel->words];
 	const uint64_t *to = &rel->above[d * rel->words];
 
-	if (journal_reserve(rel, rel->depth[x] + 1) < 0)
-		return -ENOMEM;
+	int r = journal_reserve(rel, rel->depth[x] + 1);
+
+	if (r < 0)
+		return r;
+	rel->work += rel->words;
+	if (rel->work / WORDS_PER_PAIR > rel->most)
+		return -ETIME;
 	for (size_t w = 0; w < rel->words; w++) {
 		uint64_t new = from[w] & ~to[w];
 

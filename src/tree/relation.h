@@ -26,14 +26,16 @@ struct relation {
 	struct relation_pair *pairs; /* the journal */
 	size_t n_pairs;
 	size_t room;
+	size_t most;   /* pairs that it may have; and a bound for the work on them */
+	uint64_t work; /* words looked at */
 };
 
-/* Returns 0 or -ENOMEM. */
+/* With room for up to SIZE_MAX pairs, unless relation.most is changed. Returns 0 or -ENOMEM. */
 int relation_init(struct relation *rel, struct arena *arena, size_t n);
 
 /*
  * Puts @x above @y, and everything above @x above everything below @y. Returns 0, -ELOOP where
- * @y is @x or above it (nothing changes), or -ENOMEM.
+ * @y is @x or above it (nothing changes), -ETIME when it would have too many pairs, or -ENOMEM.
  */
 int relation_add(struct relation *rel, uint32_t x, uint32_t y);
 

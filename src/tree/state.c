@@ -27,17 +27,9 @@ static bool is_leader(const struct tree_process *p)
 
 static int check_supported(struct context *ctx, const struct tree *tree)
 {
-	if (tree->n_pid_ns > 1)
-		return err_msg(ctx, -EOPNOTSUPP, "nested PID namespaces are not supported yet");
 	if (tree->processes[0].zombie)
 		return err_msg(ctx, -EOPNOTSUPP, "process %d, the root of the tree, is a zombie",
 			       TREE_PID(tree, 0));
-	for (size_t i = 1; i < tree->n_processes; i++)
-		if (tree->processes[i].parent == TREE_NONE)
-			return err_msg(ctx, -EOPNOTSUPP,
-				       "process %d joined the tree's PID namespace from outside: "
-				       "not supported yet",
-				       TREE_PID(tree, i));
 	return 0;
 }
 
@@ -67,7 +59,7 @@ static int check_session(struct context *ctx, const struct tree_index *index,
 		return err_msg(ctx, -EDOM,
 			       "process %d is in session 1, whose leader, init, is missing",
 			       p->pid[0]);
-	return 0;
+	return state_check_numbers(ctx, index, p, "session", p->sid);
 }
 
 /* setpgid() only ever moves within a session; setsid() fails while a group has the caller's PID. */
@@ -86,7 +78,7 @@ static int check_group(struct context *ctx, const struct tree_index *index,
 	if (leader && leader->sid[0] != p->sid[0])
 		return err_msg(ctx, -EDOM, "group %d and process %d are in different sessions",
 			       p->pgid[0], p->pgid[0]);
-	return 0;
+	return state_check_numbers(ctx, index, p, "group", p->pgid);
 }
 
 static int check_tables(struct context *ctx, const struct tree_process *p)
@@ -139,42 +131,22 @@ static int check_one(struct context *ctx, const struct tree_index *index,
 	return check_tty(ctx, index, p);
 }
 
-/* What all processes with a property have in common, as the first of them has it. */
-struct common {
-	uint32_t value;
-	int32_t pid; /* 0: nobody yet */
-};
-
-static bool differs(struct common *common, uint32_t value, int32_t pid)
-{
-	if (!common->pid)
-		*common = (struct common){value, pid};
-	return common->value != value;
-}
-
-/* Sessions and groups outside come down from the root's forker alone. */
+/* The shell job's session has one terminal. */
 static int check_outside(struct context *ctx, const struct tree *tree)
 {
-	struct common session = {0}, group = {0}, tty = {0};
+	const struct tree_process *first = NULL;
 
 	for (size_t i = 0; i < tree->n_processes; i++) {
 		const struct tree_process *p = &tree->processes[i];
 
-		if (p->sid[0] == 0 && differs(&session, p->outside_session, p->pid[0]))
-			return err_msg(ctx, -EDOM,
-				       "processes %d and %d are in different sessions outside the "
-				       "tree, but only one can come down from the root",
-				       session.pid, p->pid[0]);
-		if (p->pgid[0] == 0 && differs(&group, p->outside_group, p->pid[0]))
-			return err_msg(ctx, -EOPNOTSUPP,
-				       "processes %d and %d are in different groups outside the "
-				       "tree: not supported yet",
-				       group.pid, p->pid[0]);
-		if (p->sid[0] == 0 && p->tty && differs(&tty, p->tty, p->pid[0]))
+		if (p->sid[0] || !p->tty)
+			continue;
+		if (first && first->tty != p->tty)
 			return err_msg(ctx, -EDOM,
 				       "processes %d and %d of one session have different "
 				       "terminals",
-				       tty.pid, p->pid[0]);
+				       first->pid[0], p->pid[0]);
+		first = p;
 	}
 	return 0;
 }
@@ -203,6 +175,34 @@ static int check_ids(struct context *ctx, const struct tree_index *index, struct
 				       tree->processes[other].sid[0]);
 		if (p->pgid[0] && idmap_set(&session_of, 0, p->pgid[0], i) < 0)
 			return err_oom(ctx);
+	}
+	return 0;
+}
+
+/*
+ * A working directory is shared within one user namespace (userns_install()), by a process that was
+ * in there when it forked: then it could not choose PIDs on the levels above.
+ */
+static int check_fs(struct context *ctx, const struct tree *tree, struct arena *scratch)
+{
+	struct idmap first = {.arena = scratch}; /* fs to a process */
+
+	for (uint32_t i = 0; i < tree->n_processes; i++) {
+		const struct tree_process *p = &tree->processes[i];
+		uint32_t table = p->table[TREE_FS], other;
+
+		if (!table)
+			continue;
+		other = idmap_get(&first, 0, (int32_t)table);
+		if (other == IDMAP_NONE && idmap_set(&first, 0, (int32_t)table, i) < 0)
+			return err_oom(ctx);
+		if (other == IDMAP_NONE || (p->user_ns == 0 && !tree->processes[other].user_ns))
+			continue;
+		return err_msg(ctx,
+			       p->user_ns == tree->processes[other].user_ns ? -EOPNOTSUPP : -EDOM,
+			       "processes %d and %d share their working directory in a nested user "
+			       "namespace, or in two",
+			       TREE_PID(tree, other), p->pid[0]);
 	}
 	return 0;
 }
@@ -260,14 +260,19 @@ int state_check(struct context *ctx, const struct tree_index *index)
 	int r;
 
 	r = check_supported(ctx, tree);
+	if (r == 0)
+		r = state_check_namespaces(ctx, tree);
 	for (size_t i = 0; i < tree->n_processes && r == 0; i++)
 		r = check_one(ctx, index, &tree->processes[i]);
 	if (r < 0)
 		return r;
 	arena_init(&scratch, ctx);
 	if ((r = check_outside(ctx, tree)) == 0 && (r = check_ids(ctx, index, &scratch)) == 0 &&
-	    (r = check_sighand(ctx, tree, &scratch)) == 0)
+	    (r = check_sighand(ctx, tree, &scratch)) == 0 &&
+	    (r = check_fs(ctx, tree, &scratch)) == 0)
 		r = check_ttys(ctx, tree, &scratch);
+	if (r == 0)
+		r = state_check_leaders(ctx, index, &scratch);
 	arena_deinit(&scratch);
 	return r;
 }

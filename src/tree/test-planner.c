@@ -20,14 +20,17 @@
 #include "util/cleanup.h"
 #include "util/strbuf.h"
 
-enum { MAX_OPS = 400 };
+enum { MAX_OPS = 400, MAX_NS = 1024, DEPTH = 5 };
 
 struct history {
 	struct model m;
 	uint64_t random;
-	int32_t next_pid;
-	bool tables; /* with shared tables and exit signals */
+	int32_t next_pid[MAX_NS]; /* by PID namespace; 0: the first one is 1 */
+	bool tables;		  /* with shared tables and exit signals */
 	bool ttys;
+	bool nested;
+	bool users;	/* user namespaces */
+	bool strangers; /* processes come in from outside, from several sessions and groups */
 };
 
 static uint32_t pick(struct history *h, uint32_t n)
@@ -46,25 +49,112 @@ static uint32_t pick_living(struct history *h)
 	return t;
 }
 
+/* The numbers that the kernel would choose in @ns. */
+static void choose_numbers(const struct history *h, uint32_t ns, int32_t pid[TREE_LEVELS],
+			   struct model_clone *args)
+{
+	args->n_pid = h->m.namespaces[ns].level + 1;
+	args->pid = pid;
+	for (size_t level = args->n_pid; level-- > 0; ns = h->m.namespaces[ns].parent)
+		pid[level] = h->next_pid[ns] + 1;
+}
+
+static void numbers_are_used(struct history *h, uint32_t task)
+{
+	for (uint32_t ns = h->m.tasks[task].ns; ns != MODEL_NONE; ns = h->m.namespaces[ns].parent)
+		h->next_pid[ns]++;
+}
+
+static void choose_tables(struct history *h, struct model_clone *args)
+{
+	if (h->tables && pick(h, 3) == 0) {
+		if (pick(h, 2))
+			args->flags |= CLONE_VM | (pick(h, 2) ? CLONE_SIGHAND : 0);
+		if (pick(h, 2))
+			args->flags |= CLONE_FILES;
+		if (pick(h, 4) == 0)
+			args->flags |= (h->users ? 0 : CLONE_FS) | CLONE_SYSVSEM;
+	}
+	if (h->tables && pick(h, 8) == 0)
+		args->exit_signal = pick(h, 2) ? 0 : SIGUSR1;
+}
+
 static void do_clone(struct history *h, bool sibling)
 {
-	struct model_clone args = {.exit_signal = SIGCHLD, .pid = h->next_pid};
-	uint32_t child;
+	struct model_clone args = {.exit_signal = SIGCHLD};
+	uint32_t actor = pick_living(h), child, ns = h->m.tasks[actor].children_ns;
+	int32_t pid[TREE_LEVELS + 1];
 
 	if (sibling)
 		args.flags |= CLONE_PARENT;
-	if (h->tables && pick(h, 3) == 0) {
-		if (pick(h, 2))
-			args.flags |= CLONE_VM | (pick(h, 2) ? CLONE_SIGHAND : 0);
-		if (pick(h, 2))
-			args.flags |= CLONE_FILES;
-		if (pick(h, 4) == 0)
-			args.flags |= CLONE_FS | CLONE_SYSVSEM;
+	choose_tables(h, &args);
+	choose_numbers(h, ns, pid, &args);
+	if (h->nested && pick(h, 8) == 0 && h->m.n_namespaces < MAX_NS - 1 &&
+	    h->m.namespaces[ns].level < DEPTH) {
+		args.flags |= CLONE_NEWPID;
+		pid[args.n_pid++] = 1;
 	}
-	if (h->tables && pick(h, 8) == 0)
-		args.exit_signal = pick(h, 2) ? 0 : SIGUSR1;
-	if (model_clone(&h->m, pick_living(h), &args, &child) == 0)
-		h->next_pid++;
+	if (h->users && pick(h, 10) == 0)
+		args.flags |= CLONE_NEWUSER;
+	if (model_clone(&h->m, actor, &args, &child) == 0)
+		numbers_are_used(h, child);
+}
+
+/* Somebody goes to another namespace for a child, or for good. */
+static void do_enter(struct history *h)
+{
+	uint32_t actor = pick_living(h), own = h->m.tasks[actor].ns, child;
+	struct model_clone args = {.exit_signal = SIGCHLD};
+	int32_t pid[TREE_LEVELS];
+
+	if (model_enter_pid(&h->m, actor, pick(h, (uint32_t)h->m.n_namespaces)) < 0)
+		return;
+	choose_numbers(h, h->m.tasks[actor].children_ns, pid, &args);
+	args.flags = pick(h, 6) ? 0 : CLONE_PARENT;
+	if (model_clone(&h->m, actor, &args, &child) == 0)
+		numbers_are_used(h, child);
+	if (pick(h, 8))
+		(void)model_enter_pid(&h->m, actor, own);
+}
+
+static void do_user(struct history *h)
+{
+	uint32_t actor = pick_living(h), ns;
+
+	if (pick(h, 2))
+		(void)model_unshare_user(&h->m, actor, &ns);
+	else
+		(void)model_join_user(&h->m, actor, pick(h, (uint32_t)h->m.n_user_ns));
+}
+
+static void do_stranger(struct history *h)
+{
+	uint32_t ns = pick(h, (uint32_t)h->m.n_namespaces), child, leader;
+	struct model_clone args = {.exit_signal = SIGCHLD, .flags = CLONE_PARENT};
+	int32_t pid[TREE_LEVELS];
+
+	if (ns == 0 && !h->m.container)
+		return; /* would be no part of the tree */
+	if (pick(h, 3) == 0)
+		(void)model_outside_leader(&h->m, pick(h, 2) ? MODEL_NONE : 0, &leader);
+	choose_numbers(h, ns, pid, &args);
+	leader = pick(h, (uint32_t)h->m.n_outside);
+	if (model_clone_outside(&h->m, leader, ns, &args, &child) == 0)
+		numbers_are_used(h, child);
+}
+
+static void do_namespaces(struct history *h)
+{
+	uint32_t dice = pick(h, 10), ns;
+
+	if (dice < 5)
+		do_enter(h);
+	else if (dice == 5 && h->m.n_namespaces < MAX_NS - 1)
+		(void)model_unshare_pid(&h->m, pick_living(h), &ns);
+	else if (dice < 8 && h->strangers)
+		do_stranger(h);
+	else if (h->users)
+		do_user(h);
 }
 
 static void do_setpgid(struct history *h)
@@ -73,6 +163,8 @@ static void do_setpgid(struct history *h)
 	uint32_t group = pick(h, 2) ? t : pick(h, (uint32_t)h->m.n_tasks);
 
 	(void)model_setpgid(&h->m, t, t, h->m.tasks[group].pgid);
+	if (pick(h, 2) && h->m.tasks[t].parent != MODEL_NONE)
+		(void)model_setpgid(&h->m, h->m.tasks[t].parent, t, h->m.tasks[group].pgid);
 	if (pick(h, 2))
 		(void)model_setpgid(&h->m, t, t, h->m.tasks[t].pid);
 }
@@ -109,7 +201,9 @@ static void random_op(struct history *h)
 	uint32_t dice = pick(h, 100);
 
 	/* refusals are part of the game */
-	if (dice < 38)
+	if (h->nested && pick(h, 6) == 0)
+		do_namespaces(h);
+	else if (dice < 38)
 		do_clone(h, dice < 5);
 	else if (dice < 50)
 		(void)model_setsid(&h->m, pick_living(h));
@@ -137,8 +231,11 @@ static struct tree *random_tree(struct arena *arena, uint64_t seed, struct histo
 	ops = 3 + pick(h, pick(h, 8) ? 60 : MAX_OPS);
 	h->tables = seed % 4 == 3;
 	h->ttys = pick(h, 2);
-	h->next_pid = container ? 2 : 1001;
-	assert_int_equal(model_init(&h->m, arena, h->next_pid - 1, container), 0);
+	h->nested = seed % 8 >= 4 || getenv("NESTED");
+	h->strangers = h->nested && pick(h, 2);
+	h->users = h->nested && pick(h, 3) == 0;
+	h->next_pid[0] = container ? 1 : 1000;
+	assert_int_equal(model_init(&h->m, arena, h->next_pid[0], container), 0);
 	if (pick(h, 2))
 		(void)model_setsid(&h->m, 0);
 	(void)model_subreaper(&h->m, 0, true);
@@ -153,6 +250,11 @@ static void print_tree(const struct tree *tree)
 	for (size_t i = 0; i < tree->n_processes; i++) {
 		const struct tree_process *p = &tree->processes[i];
 
+		for (uint32_t l = 1; l <= tree->pid_ns[p->pid_ns].level; l++)
+			print_message("  [%d %d %d]", p->pid[l], p->sid[l], p->pgid[l]);
+		if (tree->n_pid_ns > 1)
+			print_message("  ns %u/%u user %u out %u/%u", p->pid_ns, p->children_ns,
+				      p->user_ns, p->outside_session, p->outside_group);
 		print_message("  pid %d parent %d sid %d pgid %d%s%s sig %d tty %u/%d tables %u %u "
 			      "%u %u %u\n",
 			      p->pid[0], p->parent == TREE_NONE ? 0 : TREE_PID(tree, p->parent),

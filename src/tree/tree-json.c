@@ -10,6 +10,7 @@
 
 #include "tree/idmap.h"
 #include "tree/tree.h"
+#include "util/macro.h"
 
 static const char *const table_field[TREE_TABLES] = {
 	[TREE_VM] = "vm",	    [TREE_FILES] = "files",	[TREE_FS] = "fs",
@@ -20,9 +21,10 @@ struct reader {
 	struct context *ctx;
 	struct arena *arena;
 	struct tree *tree;
-	struct idmap ns_by_id;	/* ids of the file, plus 1, to indexes */
-	struct idmap by_number; /* outermost PIDs to indexes */
-	int32_t *parents;	/* outermost numbers as the file gives them, 0: null */
+	struct idmap ns_by_id;	 /* ids of the file, plus 1, to indexes */
+	struct idmap user_by_id; /* likewise */
+	struct idmap by_number;	 /* outermost PIDs to indexes */
+	int32_t *parents;	 /* outermost numbers as the file gives them, 0: null */
 };
 
 /* A whole number from @least to @most; *@ret keeps its value where the field is missing or null. */
@@ -99,6 +101,100 @@ static int get_numbers(struct reader *rd, struct json_object *obj, const char *f
 	return 0;
 }
 
+/* The user namespace that @field names; null and a missing one: the one outside. */
+static int get_user_ns(struct reader *rd, struct json_object *obj, const char *field, uint32_t *ret)
+{
+	int64_t id = -1;
+	int r;
+
+	r = get_int(rd, obj, field, 0, INT32_MAX - 1, &id);
+	if (r < 0)
+		return r;
+	*ret = id < 0 ? 0 : idmap_get(&rd->user_by_id, 0, (int32_t)id + 1);
+	if (*ret == IDMAP_NONE)
+		return err_msg(rd->ctx, -EBADMSG, "%s: no such user namespace", field);
+	return 0;
+}
+
+static int read_user_namespace(struct reader *rd, struct json_object *obj, size_t i)
+{
+	struct tree_user_ns *ns = &rd->tree->user_ns[i];
+	int64_t id = -1;
+	int r;
+
+	r = get_user_ns(rd, obj, "parent", &ns->parent);
+	if (r == 0)
+		r = get_int(rd, obj, "id", 0, INT32_MAX - 1, &id);
+	if (r < 0)
+		return r;
+	if (id < 0 || idmap_get(&rd->user_by_id, 0, (int32_t)id + 1) != IDMAP_NONE)
+		return err_msg(rd->ctx, -EBADMSG, "id: missing, or given twice");
+	ns->id = (uint32_t)i;
+	return idmap_set(&rd->user_by_id, 0, (int32_t)id + 1, (uint32_t)i) < 0 ? err_oom(rd->ctx)
+									       : 0;
+}
+
+/* The list may be missing: then there is the one outside alone. */
+static int read_user_namespaces(struct reader *rd, struct json_object *top)
+{
+	struct json_object *list = NULL;
+	size_t n = 0;
+	int r = 0;
+
+	if (json_object_object_get_ex(top, "user_namespaces", NULL))
+		r = get_array(rd, top, "user_namespaces", TREE_MAX_PROCESSES, &list);
+	if (r < 0)
+		return r;
+	n = list ? json_object_array_length(list) : 0;
+	rd->tree->user_ns = arena_new_n(rd->arena, struct tree_user_ns, n + 1);
+	if (!rd->tree->user_ns)
+		return err_oom(rd->ctx);
+	rd->tree->n_user_ns = n + 1;
+	rd->tree->user_ns[0].parent = TREE_NONE;
+	for (size_t i = 1; i <= n && r == 0; i++) {
+		r = read_user_namespace(rd, json_object_array_get_idx(list, i - 1), i);
+		if (r < 0)
+			return err_while(rd->ctx, r, "user_namespaces, entry %zu", i);
+	}
+	return r;
+}
+
+static int get_state(struct reader *rd, struct json_object *obj, enum tree_ns_state *ret)
+{
+	static const char *const name[] = {
+		[TREE_NS_LIVES] = "lives",
+		[TREE_NS_ZOMBIE] = "zombie",
+		[TREE_NS_DEAD] = "dead",
+		[TREE_NS_UNBORN] = "unborn",
+	};
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(obj, "state", &value))
+		return 0;
+	for (unsigned int i = 0; i < ARRAY_SIZE(name); i++)
+		if (json_object_is_type(value, json_type_string) &&
+		    strcmp(json_object_get_string(value), name[i]) == 0) {
+			*ret = (enum tree_ns_state)i;
+			return 0;
+		}
+	return err_msg(rd->ctx, -EBADMSG, "state: not lives, zombie, dead or unborn");
+}
+
+static int read_namespace_extras(struct reader *rd, struct json_object *obj, struct tree_pid_ns *ns)
+{
+	int64_t pid_max = 0, last_pid = 0;
+	int r;
+
+	if ((r = get_user_ns(rd, obj, "user_ns", &ns->user_ns)) < 0 ||
+	    (r = get_state(rd, obj, &ns->state)) < 0 ||
+	    (r = get_int(rd, obj, "pid_max", 0, TREE_MAX_PID, &pid_max)) < 0 ||
+	    (r = get_int(rd, obj, "last_pid", 0, TREE_MAX_PID, &last_pid)) < 0)
+		return r;
+	ns->pid_max = (int32_t)pid_max;
+	ns->last_pid = (int32_t)last_pid;
+	return 0;
+}
+
 static int read_namespace(struct reader *rd, struct json_object *obj, size_t i)
 {
 	struct tree_pid_ns *ns = &rd->tree->pid_ns[i];
@@ -108,6 +204,8 @@ static int read_namespace(struct reader *rd, struct json_object *obj, size_t i)
 	r = get_int(rd, obj, "id", 0, INT32_MAX - 1, &id);
 	if (r == 0)
 		r = get_int(rd, obj, "parent", 0, INT32_MAX - 1, &parent);
+	if (r == 0)
+		r = read_namespace_extras(rd, obj, ns);
 	if (r < 0)
 		return r;
 	if (id < 0 || idmap_get(&rd->ns_by_id, 0, (int32_t)id + 1) != IDMAP_NONE)
@@ -150,8 +248,8 @@ static int read_extras(struct reader *rd, struct json_object *obj, struct tree_p
 	int64_t session = 0, group = 0, status = 0, signal = SIGCHLD, tty = 0, tty_pgrp = 0;
 	int r;
 
-	if ((r = get_int(rd, obj, "outside_session", 0, UINT32_MAX - 1, &session)) < 0 ||
-	    (r = get_int(rd, obj, "outside_group", 0, UINT32_MAX - 1, &group)) < 0 ||
+	if ((r = get_int(rd, obj, "outside_session", 0, INT32_MAX - 1, &session)) < 0 ||
+	    (r = get_int(rd, obj, "outside_group", 0, INT32_MAX - 1, &group)) < 0 ||
 	    (r = get_int(rd, obj, "exit_status", 0, 0xffff, &status)) < 0 ||
 	    (r = get_int(rd, obj, "exit_signal", 0, 64, &signal)) < 0 ||
 	    (r = get_int(rd, obj, "tty", 0, INT32_MAX, &tty)) < 0 ||
@@ -174,20 +272,46 @@ static int read_extras(struct reader *rd, struct json_object *obj, struct tree_p
 	return 0;
 }
 
+/* A PID namespace; @ret keeps its value where the field is missing. */
+static int get_pid_ns(struct reader *rd, struct json_object *obj, const char *field, uint32_t *ret)
+{
+	int64_t id = -1;
+	int r;
+
+	r = get_int(rd, obj, field, 0, INT32_MAX - 1, &id);
+	if (r < 0)
+		return r;
+	if (id >= 0)
+		*ret = idmap_get(&rd->ns_by_id, 0, (int32_t)id + 1);
+	if (*ret == IDMAP_NONE)
+		return err_msg(rd->ctx, -EBADMSG, "%s: no such namespace", field);
+	return 0;
+}
+
+static int read_namespaces_of(struct reader *rd, struct json_object *obj, struct tree_process *p)
+{
+	int r;
+
+	p->pid_ns = IDMAP_NONE;
+	r = get_pid_ns(rd, obj, "pid_ns", &p->pid_ns);
+	if (r < 0)
+		return r;
+	p->children_ns = p->pid_ns;
+	r = get_pid_ns(rd, obj, "pid_ns_for_children", &p->children_ns);
+	return r < 0 ? r : get_user_ns(rd, obj, "user_ns", &p->user_ns);
+}
+
 static int read_process(struct reader *rd, struct json_object *obj, size_t i)
 {
 	struct tree_process *p = &rd->tree->processes[i];
-	int64_t ns = -1, parent = 0;
+	int64_t parent = 0;
 	size_t n;
 	int r;
 
-	r = get_int(rd, obj, "pid_ns", 0, INT32_MAX - 1, &ns);
+	r = read_namespaces_of(rd, obj, p);
 	if (r < 0)
 		return r;
 	p->id = (uint32_t)i + 1;
-	p->pid_ns = ns < 0 ? IDMAP_NONE : idmap_get(&rd->ns_by_id, 0, (int32_t)ns + 1);
-	if (p->pid_ns == IDMAP_NONE)
-		return err_msg(rd->ctx, -EBADMSG, "pid_ns: no such namespace");
 	n = rd->tree->pid_ns[p->pid_ns].level + 1;
 	if ((r = get_numbers(rd, obj, "pid", n, &p->pid)) < 0 ||
 	    (r = get_numbers(rd, obj, "sid", n, &p->sid)) < 0 ||
@@ -274,7 +398,8 @@ static int read_tree(struct reader *rd, struct json_object *top)
 	if (!json_object_is_type(top, json_type_object))
 		return err_msg(rd->ctx, -EBADMSG, "not a JSON object");
 	if ((r = get_bool(rd, top, "shell_job", &rd->tree->shell_job)) < 0 ||
-	    (r = read_namespaces(rd, top)) < 0 || (r = read_processes(rd, top)) < 0)
+	    (r = read_user_namespaces(rd, top)) < 0 || (r = read_namespaces(rd, top)) < 0 ||
+	    (r = read_processes(rd, top)) < 0)
 		return r;
 	return tree_validate(rd->ctx, rd->tree);
 }
@@ -311,6 +436,7 @@ int tree_from_json(struct context *ctx, struct arena *arena, const char *text, s
 		.arena = arena,
 		.tree = arena_new(arena, struct tree),
 		.ns_by_id = {.arena = arena},
+		.user_by_id = {.arena = arena},
 		.by_number = {.arena = arena},
 	};
 	struct json_object *top = NULL;

@@ -43,13 +43,17 @@ static int process_from_msg(struct context *ctx, struct arena *arena, const Copp
 	    msg->n_pgid != msg->n_pid)
 		return err_msg(ctx, -EBADMSG, "pid, sid and pgid have %zu, %zu and %zu levels",
 			       msg->n_pid, msg->n_sid, msg->n_pgid);
-	if (msg->n_pid > 1)
-		return err_msg(ctx, -EOPNOTSUPP, "nested PID namespaces are not supported yet");
 	if (msg->parent > n_processes)
 		return err_msg(ctx, -EBADMSG, "parent %u does not exist", msg->parent);
 	*p = (struct tree_process){
 		.id = msg->id,
 		.parent = msg->parent ? msg->parent - 1 : TREE_NONE,
+		/* images of one namespace may have no record of it */
+		.pid_ns = msg->pid_ns ? msg->pid_ns - 1 : 0,
+		.children_ns = msg->pid_ns_for_children ? msg->pid_ns_for_children - 1
+			       : msg->pid_ns		? msg->pid_ns - 1
+							: 0,
+		.user_ns = msg->user_ns,
 		.pid = copy_numbers(arena, msg->pid, msg->n_pid),
 		.sid = copy_numbers(arena, msg->sid, msg->n_sid),
 		.pgid = copy_numbers(arena, msg->pgid, msg->n_pgid),
@@ -73,6 +77,63 @@ static int process_from_msg(struct context *ctx, struct arena *arena, const Copp
 	p->table[TREE_SYSVSEM] = msg->sysvsem;
 	p->table[TREE_IO] = msg->io_context;
 	return 0;
+}
+
+static enum tree_ns_state state_of(Coppice__PidNsState state)
+{
+	switch (state) {
+	case COPPICE__PID_NS_STATE__PID_NS_ZOMBIE:
+		return TREE_NS_ZOMBIE;
+	case COPPICE__PID_NS_STATE__PID_NS_DEAD:
+		return TREE_NS_DEAD;
+	case COPPICE__PID_NS_STATE__PID_NS_UNBORN:
+		return TREE_NS_UNBORN;
+	default:
+		return TREE_NS_LIVES;
+	}
+}
+
+static int pid_ns_from_msg(struct context *ctx, const Coppice__PidNs *msg, size_t i,
+			   struct tree *tree)
+{
+	struct tree_pid_ns *ns = &tree->pid_ns[i];
+
+	if ((i == 0) != (msg->parent == 0) || msg->parent > i)
+		return err_msg(ctx, -EBADMSG, "PID namespace %zu has parent %u", i + 1,
+			       msg->parent);
+	*ns = (struct tree_pid_ns){
+		.parent = i ? msg->parent - 1 : TREE_NONE,
+		.level = i ? tree->pid_ns[msg->parent - 1].level + 1 : 0,
+		.user_ns = msg->user_ns,
+		.state = state_of(msg->state),
+		.pid_max = msg->pid_max,
+		.last_pid = msg->last_pid,
+	};
+	return 0;
+}
+
+/* Ids are indexes plus 1, but user namespace 0, the one outside, has no record. */
+static int namespaces_from_checkpoint(struct context *ctx, struct arena *arena,
+				      const Coppice__Checkpoint *cp, struct tree *tree)
+{
+	int r = 0;
+
+	tree->n_pid_ns = cp->n_pid_namespaces ? cp->n_pid_namespaces : 1;
+	tree->n_user_ns = cp->n_user_namespaces + 1;
+	tree->pid_ns = arena_new_n(arena, struct tree_pid_ns, tree->n_pid_ns);
+	tree->user_ns = arena_new_n(arena, struct tree_user_ns, tree->n_user_ns);
+	if (!tree->pid_ns || !tree->user_ns)
+		return err_oom(ctx);
+	tree->pid_ns[0].parent = TREE_NONE;
+	tree->user_ns[0].parent = TREE_NONE;
+	for (size_t i = 0; i < cp->n_user_namespaces; i++) {
+		const Coppice__UserNs *msg = cp->user_namespaces[i];
+
+		tree->user_ns[i + 1] = (struct tree_user_ns){.id = msg->id, .parent = msg->parent};
+	}
+	for (size_t i = 0; i < cp->n_pid_namespaces && r == 0; i++)
+		r = pid_ns_from_msg(ctx, cp->pid_namespaces[i], i, tree);
+	return r;
 }
 
 /* The numbers that stand for the outside; 0: there is none. */
@@ -160,11 +221,11 @@ int tree_from_checkpoint(struct context *ctx, struct arena *arena, const Coppice
 		return err_msg(ctx, -EBADMSG, "the first process is not the tree root");
 	tree->n_processes = cp->n_processes;
 	tree->processes = arena_new_n(arena, struct tree_process, cp->n_processes);
-	tree->n_pid_ns = 1;
-	tree->pid_ns = arena_new(arena, struct tree_pid_ns);
-	if (!tree->processes || !tree->pid_ns)
+	if (!tree->processes)
 		return err_oom(ctx);
-	tree->pid_ns[0].parent = TREE_NONE;
+	r = namespaces_from_checkpoint(ctx, arena, cp, tree);
+	if (r < 0)
+		return r;
 	tree->shell_job = cp->origin && cp->origin->shell_job;
 	for (size_t i = 0; i < cp->n_processes; i++) {
 		const Coppice__Process *msg = cp->processes[i];

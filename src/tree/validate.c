@@ -28,7 +28,20 @@ static int check_namespaces(struct context *ctx, const struct tree *tree)
 			return err_msg(ctx, -EBADMSG,
 				       "PID namespace %zu: %u levels, the kernel has %d", i,
 				       ns->level + 1, TREE_LEVELS);
+		if (ns->user_ns >= tree->n_user_ns)
+			return err_msg(ctx, -EBADMSG, "PID namespace %zu: no such owner", i);
 	}
+	return 0;
+}
+
+static int check_user_namespaces(struct context *ctx, const struct tree *tree)
+{
+	if (tree->n_user_ns == 0)
+		return err_msg(ctx, -EBADMSG, "no user namespace");
+	for (size_t i = 0; i < tree->n_user_ns; i++)
+		if ((i == 0) != (tree->user_ns[i].parent == TREE_NONE) ||
+		    (i > 0 && tree->user_ns[i].parent >= i))
+			return err_msg(ctx, -EBADMSG, "user namespace %zu: bad parent", i);
 	return 0;
 }
 
@@ -46,6 +59,10 @@ static int check_process(struct context *ctx, const struct tree *tree, size_t i)
 
 	if (p->pid_ns >= tree->n_pid_ns)
 		return err_msg(ctx, -EBADMSG, "its PID namespace does not exist");
+	if (p->children_ns >= tree->n_pid_ns)
+		return err_msg(ctx, -EBADMSG, "its children's PID namespace does not exist");
+	if (p->user_ns >= tree->n_user_ns)
+		return err_msg(ctx, -EBADMSG, "its user namespace does not exist");
 	for (uint32_t l = 0; l < levels(tree, p) && r == 0; l++) {
 		r = check_number(ctx, "pid", p->pid[l], 1);
 		if (r == 0)
@@ -67,6 +84,8 @@ static int check_process(struct context *ctx, const struct tree *tree, size_t i)
 		if (p->table[t] > INT32_MAX)
 			return err_msg(ctx, -EBADMSG, "%s %u is out of range", tree_table_name[t],
 				       p->table[t]);
+	if (p->outside_session >= INT32_MAX || p->outside_group >= INT32_MAX)
+		return err_msg(ctx, -EBADMSG, "a session or group outside is out of range");
 	if (p->tty > INT32_MAX)
 		return err_msg(ctx, -EBADMSG, "terminal %u is out of range", p->tty);
 	return check_number(ctx, "foreground group", p->tty_pgrp, 0);
@@ -129,7 +148,9 @@ int tree_validate(struct context *ctx, const struct tree *tree)
 	if (tree->n_processes == 0 || tree->n_processes > TREE_MAX_PROCESSES)
 		return err_msg(ctx, -EBADMSG, "%zu processes, at most %d can be planned",
 			       tree->n_processes, TREE_MAX_PROCESSES);
-	r = check_namespaces(ctx, tree);
+	r = check_user_namespaces(ctx, tree);
+	if (r == 0)
+		r = check_namespaces(ctx, tree);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < tree->n_processes; i++) {

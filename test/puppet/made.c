@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -589,10 +590,10 @@ static void test_pid_in_use(void)
 	end(p);
 }
 
-/* In a nested namespace only ptrace tells the coordinator the children's numbers. */
-static void test_pid_namespace(void)
+/* A first stub that is init of a PID namespace. */
+static struct puppet *init_stub(void)
 {
-	const pid_t one = 1, other = 3000;
+	const pid_t one = 1;
 	const struct puppet_make how = {
 		.base = BASE,
 		.slots = 2,
@@ -603,15 +604,139 @@ static void test_pid_namespace(void)
 		.set_tid = &one,
 		.n_set_tid = 1,
 	};
-	const struct puppet_clone child = {
-		.exit_signal = SIGCHLD, .set_tid = &other, .n_set_tid = 1};
-	struct puppet *p, *c;
+	struct puppet *p;
 
 	check(puppet_make_first(&ctx, &how, &p) == 0);
+	return p;
+}
+
+/* In a nested namespace only ptrace tells the coordinator the children's numbers. */
+static void test_pid_namespace(void)
+{
+	const pid_t other = 3000;
+	const struct puppet_clone child = {
+		.exit_signal = SIGCHLD, .set_tid = &other, .n_set_tid = 1};
+	struct puppet *p = init_stub(), *c;
+
 	check(CALL(p, SYS_getpid) == 1);
 	check(puppet_clone(&ctx, p, &child, &c) == 0);
 	check(CALL(c, SYS_getpid) == other && c->tid != other);
 	end(c);
+	end(p);
+}
+
+static struct proc_ns_ids numbers_of(const struct puppet *p, struct arena *arena)
+{
+	return status_of(p->tid, arena).ns_tgid;
+}
+
+static int ns_of(const struct puppet *p, const char *name)
+{
+	char path[64];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/%s", p->tid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	check(fd >= 0);
+	return fd;
+}
+
+/* Many at once, whose numbers here nobody has chosen. */
+static void test_nested_fanout(void)
+{
+	enum { N = 40 };
+	struct puppet *p = init_stub(), *c[N];
+	struct puppet_clone how[N];
+	pid_t numbers[N];
+
+	for (int i = 0; i < N; i++) {
+		numbers[i] = 3000 + i;
+		how[i] = (struct puppet_clone){
+			.exit_signal = SIGCHLD, .set_tid = &numbers[i], .n_set_tid = 1};
+	}
+	check(puppet_clone_many(&ctx, p, how, N, c) == 0);
+	for (int i = 0; i < N; i++)
+		check(CALL(c[i], SYS_getpid) == numbers[i]);
+	for (int i = 0; i < N; i++)
+		end(c[i]);
+	end(p);
+}
+
+/* From outside into a namespace two levels below, with all numbers, as a sibling. */
+static void test_entered(void)
+{
+	_cleanup_(arena_deinit) struct arena arena = {0};
+	const pid_t inner[] = {1, 50}, entered[] = {7, 60, 900}, mine = 901;
+	const struct puppet_clone nested = {
+		.flags = CLONE_NEWPID, .exit_signal = SIGCHLD, .set_tid = inner, .n_set_tid = 2};
+	const struct puppet_clone from_outside = {
+		.flags = CLONE_PARENT, .set_tid = entered, .n_set_tid = 3};
+	struct puppet *outside = first(1), *init = init_stub(), *deep, *guest, *child;
+	_cleanup_close_ int ns = -EBADF;
+	struct proc_ns_ids ids;
+
+	arena_init(&arena, &ctx);
+	check(puppet_clone(&ctx, init, &nested, &deep) == 0);
+	ns = ns_of(deep, "pid");
+	check(puppet_enter_pid_ns(&ctx, outside, ns, 2) == 0);
+	check(puppet_clone(&ctx, outside, &from_outside, &guest) == 0);
+	ids = numbers_of(guest, &arena);
+	check(guest->tid == 900 && ids.n == 3 && ids.id[1] == 60 && ids.id[2] == 7);
+	check(CALL(guest, SYS_getppid) == 0);
+	check(puppet_leave_pid_ns(&ctx, outside) == 0);
+	child = clone_one(outside, 0, SIGCHLD, mine);
+	end(child);
+	end(guest);
+	end(deep);
+	end(init);
+	end(outside);
+}
+
+/* A namespace is made by one and gets its init from another. */
+static void test_unborn(void)
+{
+	_cleanup_(arena_deinit) struct arena arena = {0};
+	const pid_t numbers[] = {1, 910};
+	const struct puppet_clone how = {
+		.exit_signal = SIGCHLD, .set_tid = numbers, .n_set_tid = 2};
+	struct puppet *p = first(1), *maker = clone_one(p, 0, SIGCHLD, 905), *init;
+	_cleanup_close_ int ns = -EBADF;
+	int r;
+
+	arena_init(&arena, &ctx);
+	r = puppet_unshare_pid_ns(&ctx, maker, &ns);
+	if (r == -EOPNOTSUPP) {
+		err_clear(&ctx);
+	} else {
+		check(r == 0);
+		check(puppet_enter_pid_ns(&ctx, p, ns, 1) == 0);
+		check(puppet_clone(&ctx, p, &how, &init) == 0);
+		check(init->tid == 910 && numbers_of(init, &arena).id[1] == 1);
+		end(init);
+	}
+	end(maker);
+	end(p);
+}
+
+/* All capabilities in a user namespace, none outside; ids stay what they are. */
+static void test_user_namespace(void)
+{
+	_cleanup_(arena_deinit) struct arena arena = {0};
+	struct puppet *p = first(1), *maker = clone_one(p, 0, SIGCHLD, 920),
+		      *member = clone_one(p, 0, SIGCHLD, 921);
+	_cleanup_close_ int ns = -EBADF, joined = -EBADF;
+	struct stat a, b;
+
+	arena_init(&arena, &ctx);
+	check(puppet_unshare_user_ns(&ctx, maker, &ns) == 0);
+	check(puppet_join_user_ns(&ctx, member, ns) == 0);
+	joined = ns_of(member, "user");
+	check(fstat(ns, &a) == 0 && fstat(joined, &b) == 0 && a.st_ino == b.st_ino);
+	check(status_of(member->tid, &arena).uid[0] == getuid());
+	check(puppet_join_user_ns(&ctx, member, ns) == -EINVAL);
+	err_clear(&ctx);
+	end(member);
+	end(maker);
 	end(p);
 }
 
@@ -659,11 +784,20 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } tests[] = {
-	{"tables", test_tables},	 {"fanout", test_fanout},
-	{"registers", test_registers},	 {"restart", test_restart},
-	{"eintr", test_eintr},		 {"job_stop", test_job_stop},
-	{"deaths", test_deaths},	 {"sigtrap", test_sigtrap},
-	{"pid_in_use", test_pid_in_use}, {"pid_namespace", test_pid_namespace},
+	{"tables", test_tables},
+	{"fanout", test_fanout},
+	{"registers", test_registers},
+	{"restart", test_restart},
+	{"eintr", test_eintr},
+	{"job_stop", test_job_stop},
+	{"deaths", test_deaths},
+	{"sigtrap", test_sigtrap},
+	{"pid_in_use", test_pid_in_use},
+	{"pid_namespace", test_pid_namespace},
+	{"nested_fanout", test_nested_fanout},
+	{"entered", test_entered},
+	{"unborn", test_unborn},
+	{"user_namespace", test_user_namespace},
 	{"exitkill", test_exitkill},
 };
 
