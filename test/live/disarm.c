@@ -54,6 +54,13 @@ static void look_for_ever(void)
 	}
 }
 
+static int looked_before;
+
+static bool has_looked(void)
+{
+	return shared->looked > looked_before + 20;
+}
+
 static int make_robust(void)
 {
 	pthread_mutexattr_t attr;
@@ -70,15 +77,14 @@ static int make_robust(void)
 		(void)setsid(); /* or the session would be in the restored one's way */
 		look_for_ever();
 	}
-	return outsider < 0 || usleep(10000);
+	return outsider < 0 || live_await(has_looked);
 }
 
 static int check_robust(void)
 {
-	int looked = shared->looked;
-
-	(void)usleep(100000);
-	CHECK(shared->looked > looked);
+	/* The outsider looks once a millisecond. */
+	looked_before = shared->looked;
+	(void)live_await(has_looked);
 	CHECK_EQ(shared->owner_dead, 0);
 	CHECK_EQ(pthread_mutex_unlock(&shared->mutex), 0);
 	return 0;

@@ -35,6 +35,13 @@ static int check_all(void)
 	return 0;
 }
 
+static bool is_pending(void)
+{
+	sigset_t set;
+
+	return sigpending(&set) == 0 && sigismember(&set, SIGALRM);
+}
+
 /* Expired with its SIGALRM blocked: it stands still until that is taken, and then goes on. */
 static int make_waiting(void)
 {
@@ -44,7 +51,7 @@ static int make_waiting(void)
 	(void)sigemptyset(&alarm_set);
 	(void)sigaddset(&alarm_set, SIGALRM);
 	return sigprocmask(SIG_BLOCK, &alarm_set, NULL) || setitimer(ITIMER_REAL, &timer, NULL) ||
-	       usleep(50000);
+	       live_await(is_pending);
 }
 
 static int check_waiting(void)

@@ -54,6 +54,8 @@ static int told[2];
 
 static int make_orphan(void)
 {
+	char byte;
+
 	if (pipe(told) < 0)
 		return 1;
 	between = fork();
@@ -65,6 +67,7 @@ static int make_orphan(void)
 		if (!child) {
 			(void)close(told[0]);
 			(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+			(void)!write(told[1], "", 1); /* nobody to tell if it fails */
 			for (;;)
 				(void)pause();
 		}
@@ -72,7 +75,7 @@ static int make_orphan(void)
 			(void)pause();
 	}
 	(void)close(told[1]);
-	return usleep(100000);
+	return read(told[0], &byte, 1) != 1;
 }
 
 /* The pipe's end tells that the orphan is dead. */

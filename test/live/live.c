@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static char failure[1024];
@@ -18,6 +19,36 @@ int live_fail(const char *fmt, ...)
 	(void)vsnprintf(failure, sizeof(failure), fmt, ap);
 	va_end(ap);
 	return 1;
+}
+
+static void pause_shortly(void)
+{
+	const struct timespec moment = {.tv_nsec = 1000000};
+
+	(void)nanosleep(&moment, NULL);
+}
+
+int live_await(bool (*is_so)(void))
+{
+	while (!is_so())
+		pause_shortly();
+	return 0;
+}
+
+int live_await_asleep(pid_t tid)
+{
+	char path[64], state = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	while (state != 'S') {
+		FILE *f = fopen(path, "re");
+
+		pause_shortly();
+		if (!f || fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+			return live_fail("%s cannot be read", path);
+		(void)fclose(f);
+	}
+	return 0;
 }
 
 static void write_result(const char *word)

@@ -18,8 +18,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 struct live_row {
 	const char *name;
@@ -31,6 +33,11 @@ struct live_row {
 };
 
 int live_main(int argc, char **argv, const struct live_row *rows, size_t n_rows);
+
+/* Waits until @is_so() holds, looking again and again; the runner ends what takes too long. Returns 0. */
+int live_await(bool (*is_so)(void));
+/* The same for a task of this process that is to sleep (in whatever call). */
+int live_await_asleep(pid_t tid);
 
 /* Records why a check failed; returns 1. */
 int live_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

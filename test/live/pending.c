@@ -71,6 +71,13 @@ static int check_queue(void)
 
 static pid_t dead;
 
+static bool has_alarm(void)
+{
+	sigset_t set;
+
+	return sigpending(&set) == 0 && sigismember(&set, SIGALRM);
+}
+
 static int make_kernel(void)
 {
 	siginfo_t info;
@@ -81,7 +88,7 @@ static int make_kernel(void)
 		_exit(7);
 	(void)alarm(1);
 	/* Both have come, neither is taken. */
-	return waitid(P_PID, (id_t)dead, &info, WEXITED | WNOWAIT) || usleep(1100000) ||
+	return waitid(P_PID, (id_t)dead, &info, WEXITED | WNOWAIT) || live_await(has_alarm) ||
 	       kill(getpid(), SIGHUP) || raise(SIGUSR2);
 }
 

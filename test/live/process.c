@@ -180,7 +180,7 @@ static int make_subreaper(void)
 	}
 	(void)close(ready[1]);
 	/* Until both have closed it. */
-	return read(ready[0], &byte, 1) != 0 || close(ready[0]) || usleep(10000);
+	return read(ready[0], &byte, 1) != 0 || close(ready[0]);
 }
 
 static int check_subreaper(void)

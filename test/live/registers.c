@@ -15,6 +15,12 @@
 #include <asm/prctl.h>
 
 static volatile int stop;
+static volatile int on; /* a thread has filled its registers */
+
+static bool is_on(void)
+{
+	return on != 0;
+}
 
 struct vector {
 	_Alignas(64) unsigned char bytes[64];
@@ -35,7 +41,8 @@ __attribute__((target("avx512f"))) static void spin_avx512(struct vector out[4])
 	__asm__ volatile("vmovdqu64 %[a], %%zmm1\n\t"
 			 "vmovdqu64 %[b], %%zmm15\n\t"
 			 "vmovdqu64 %[c], %%zmm16\n\t"
-			 "vmovdqu64 %[d], %%zmm31\n"
+			 "vmovdqu64 %[d], %%zmm31\n\t"
+			 "movl $1, %[on]\n"
 			 "1:	cmpl $0, %[stop]\n\t"
 			 "	pause\n\t"
 			 "	je 1b\n\t"
@@ -43,7 +50,8 @@ __attribute__((target("avx512f"))) static void spin_avx512(struct vector out[4])
 			 "vmovdqu64 %%zmm15, %[x]\n\t"
 			 "vmovdqu64 %%zmm16, %[y]\n\t"
 			 "vmovdqu64 %%zmm31, %[z]\n\t"
-			 : [w] "=m"(out[0]), [x] "=m"(out[1]), [y] "=m"(out[2]), [z] "=m"(out[3])
+			 : [w] "=m"(out[0]), [x] "=m"(out[1]), [y] "=m"(out[2]), [z] "=m"(out[3]),
+			   [on] "=m"(on)
 			 : [a] "m"(patterns[0]), [b] "m"(patterns[1]), [c] "m"(patterns[2]),
 			   [d] "m"(patterns[3]), [stop] "m"(stop)
 			 : "xmm1", "xmm15", "memory", "cc");
@@ -52,13 +60,14 @@ __attribute__((target("avx512f"))) static void spin_avx512(struct vector out[4])
 __attribute__((target("avx"))) static void spin_avx(struct vector out[4])
 {
 	__asm__ volatile("vmovdqu %[a], %%ymm1\n\t"
-			 "vmovdqu %[b], %%ymm15\n"
+			 "vmovdqu %[b], %%ymm15\n\t"
+			 "movl $1, %[on]\n"
 			 "1:	cmpl $0, %[stop]\n\t"
 			 "	pause\n\t"
 			 "	je 1b\n\t"
 			 "vmovdqu %%ymm1, %[w]\n\t"
 			 "vmovdqu %%ymm15, %[x]\n\t"
-			 : [w] "=m"(out[0]), [x] "=m"(out[1])
+			 : [w] "=m"(out[0]), [x] "=m"(out[1]), [on] "=m"(on)
 			 : [a] "m"(patterns[0]), [b] "m"(patterns[1]), [stop] "m"(stop)
 			 : "xmm1", "xmm15", "memory", "cc");
 }
@@ -92,7 +101,7 @@ static int failed;
 static int make_vectors(void)
 {
 	fill_patterns();
-	return pthread_create(&thread, NULL, spin, &failed) || usleep(10000);
+	return pthread_create(&thread, NULL, spin, &failed) || live_await(is_on);
 }
 
 static int check_vectors(void)
@@ -115,13 +124,14 @@ static void *keep_tile(void *unused)
 
 	(void)unused;
 	__asm__ volatile("ldtilecfg %[config]\n\t"
-			 "tileloadd (%[from], %[stride], 1), %%tmm0\n"
+			 "tileloadd (%[from], %[stride], 1), %%tmm0\n\t"
+			 "movl $1, %[on]\n"
 			 "1:	cmpl $0, %[stop]\n\t"
 			 "	pause\n\t"
 			 "	je 1b\n\t"
 			 "tilestored %%tmm0, (%[to], %[stride], 1)\n\t"
 			 "tilerelease"
-			 :
+			 : [on] "=m"(on)
 			 : [config] "m"(config), [from] "r"(tile_before), [to] "r"(tile_after),
 			   [stride] "r"(64L), [stop] "m"(stop)
 			 : "memory", "cc");
@@ -136,7 +146,7 @@ static int make_tiles(void)
 	}
 	for (int i = 0; i < TILE_BYTES; i++)
 		tile_before[i] = (unsigned char)(i * 7 + 1);
-	return pthread_create(&thread, NULL, keep_tile, NULL) || usleep(10000);
+	return pthread_create(&thread, NULL, keep_tile, NULL) || live_await(is_on);
 }
 
 static int check_tiles(void)
@@ -163,7 +173,8 @@ static void *keep(void *unused)
 		"movabs $0x1111222233334444, %%r12\n\t"
 		"movabs $0x5555666677778888, %%r13\n\t"
 		"mov $0xaaaa, %%r10\n\t"
-		"std; stc\n"
+		"std; stc\n\t"
+		"movl $1, %[on]\n"
 		"1:	mov %[stop], %%eax\n\t"
 		"	pushfq; pop %%r11\n\t"
 		"	test %%eax, %%eax\n\t"
@@ -173,8 +184,8 @@ static void *keep(void *unused)
 		"cld\n\t"
 		"mov %%r12, %[r12]; mov %%r13, %[r13]; mov %%r10, %[r10]; mov %%r11, %[fl]\n\t"
 		"stmxcsr %[mxcsr_now]; fnstcw %[control_now]\n\t"
-		: [r12] "=m"(kept[0]), [r13] "=m"(kept[1]), [r10] "=m"(kept[2]), [fl] "=m"(kept[3]),
-		  [mxcsr_now] "=m"(mxcsr_now), [control_now] "=m"(control_now)
+		: [on] "=m"(on), [r12] "=m"(kept[0]), [r13] "=m"(kept[1]), [r10] "=m"(kept[2]),
+		  [fl] "=m"(kept[3]), [mxcsr_now] "=m"(mxcsr_now), [control_now] "=m"(control_now)
 		: [stop] "m"(stop), [mxcsr] "m"(mxcsr), [control] "m"(control)
 		: "rax", "rcx", "r10", "r11", "r12", "r13", "cc", "memory");
 	(void)syscall(SYS_arch_prctl, ARCH_GET_GS, &kept[4]);
@@ -185,7 +196,7 @@ static void *keep(void *unused)
 
 static int make_general(void)
 {
-	return pthread_create(&thread, NULL, keep, NULL) || usleep(10000);
+	return pthread_create(&thread, NULL, keep, NULL) || live_await(is_on);
 }
 
 static int check_general(void)
@@ -211,9 +222,17 @@ static int pipe_fds[2];
 static pthread_t reader;
 static char got[8];
 
+static volatile pid_t reader_tid;
+
+static bool is_reading(void)
+{
+	return reader_tid != 0;
+}
+
 static void *read_pipe(void *unused)
 {
 	(void)unused;
+	reader_tid = (pid_t)syscall(SYS_gettid);
 	if (read(pipe_fds[0], got, sizeof(got)) != 5)
 		got[0] = '!';
 	return NULL;
@@ -221,7 +240,8 @@ static void *read_pipe(void *unused)
 
 static int make_asleep(void)
 {
-	return pipe(pipe_fds) || pthread_create(&reader, NULL, read_pipe, NULL) || usleep(10000);
+	return pipe(pipe_fds) || pthread_create(&reader, NULL, read_pipe, NULL) ||
+	       live_await(is_reading) || live_await_asleep(reader_tid);
 }
 
 static int check_asleep(void)

@@ -52,6 +52,13 @@ static long long remaining(int id)
 
 static int ids[6];
 
+static bool is_pending(void)
+{
+	sigset_t set;
+
+	return sigpending(&set) == 0 && sigismember(&set, SIGRTMIN + 1);
+}
+
 static int make_ids(void)
 {
 	sigset_t set;
@@ -71,7 +78,7 @@ static int make_ids(void)
 		return 1;
 	/* The last one expires before the dump; its signal is pending. */
 	return create(CLOCK_MONOTONIC, SIGEV_SIGNAL, SIGRTMIN + 1, NS / 1000, 0, &ids[5]) ||
-	       usleep(50000);
+	       live_await(is_pending);
 }
 
 static int check_ids(void)
