@@ -164,22 +164,23 @@ int attach(struct context *ctx, pid_t tgid, pid_t tid, struct puppet **ret_puppe
 
 	r = seize(tid, &suspended);
 	if (r == -ESRCH)
-		return 1;
-	if (r == -EPERM) {
+		r = 1;
+	else if (r == -EPERM)
 		r = explain_eperm(ctx, tgid, tid);
-		if (r != 0)
-			return r;
-	} else if (r < 0) {
+	else if (r < 0)
 		return err_sys(ctx, r, "ptrace(PTRACE_SEIZE, %d)", tid);
-	} else if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 && errno != ESRCH) {
+	else if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 && errno != ESRCH)
 		return err_sys(ctx, -errno, "ptrace(PTRACE_INTERRUPT, %d)", tid);
-	}
+	if (r < 0)
+		return r;
 	p = puppet_new(tgid, tid);
 	if (!p)
 		return err_oom(ctx); /* it stays seized until we end: nothing better can be done */
 	p->suspended = suspended;
+	if (r > 0)
+		p->state = PUPPET_GONE;
 	*ret_puppet = p;
-	return 0;
+	return r;
 }
 
 /* The kernel function in which a task sleeps, "" if that cannot be told. */

@@ -19,7 +19,7 @@ int attach_who(pid_t tgid, pid_t tid, struct arena *arena, struct proc_stat *ret
 
 /*
  * Seizes task @tid of process @tgid and asks it to stop; does not wait. 0 and a new puppet in
- * state PUPPET_NONE; or 1: the task is dead or gone. A task that is the coordinator's tracee
+ * state PUPPET_NONE; or 1 and one that is PUPPET_GONE: the task is dead or gone. A task that is the coordinator's tracee
  * already (a child of a seized one) is taken on. Refusals name who traces it.
  */
 int attach(struct context *ctx, pid_t tgid, pid_t tid, struct puppet **ret_puppet);

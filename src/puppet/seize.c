@@ -121,6 +121,15 @@ static struct puppet *find_task(const struct seized *process, pid_t tid)
 	return NULL;
 }
 
+/* A dead leader is there as long as its threads, and a dead tracee until it is waited for. */
+static bool is_known_dead(const struct seized *process, pid_t tid)
+{
+	for (size_t i = 0; i < process->n_tasks; i++)
+		if (process->tasks[i]->tid == tid && process->tasks[i]->state == PUPPET_GONE)
+			return true;
+	return false;
+}
+
 static int add_task(struct seizure *s, struct seized *process, pid_t tid)
 {
 	struct puppet *p;
@@ -131,12 +140,17 @@ static int add_task(struct seizure *s, struct seized *process, pid_t tid)
 	if (!grow(&process->tasks, process->n_tasks, &process->room, sizeof(p)))
 		return err_oom(s->ctx);
 	r = attach(s->ctx, process->pid, tid, &p);
+	if (r < 0)
+		return r;
+	if (r > 0 && is_known_dead(process, tid)) {
+		puppet_free(p);
+		return 0;
+	}
+	process->tasks[process->n_tasks++] = p;
 	if (r > 0)
 		s->died = true;
-	if (r != 0)
-		return r < 0 ? r : 0;
-	process->tasks[process->n_tasks++] = p;
-	process->scanned = false;
+	else
+		process->scanned = false;
 	return 0;
 }
 

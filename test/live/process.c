@@ -227,6 +227,27 @@ static int check_dead_leader(void)
 	return 0;
 }
 
+/* The thread that lives on has a child. */
+static void *outlive_with_child(void *data)
+{
+	if (fork() == 0)
+		for (;;)
+			(void)pause();
+	return outlive(data);
+}
+
+static int make_dead_leaders_child(void)
+{
+	pthread_t thread;
+
+	child = fork();
+	if (child)
+		return child < 0 || await_state(child, 'Z');
+	if (pthread_create(&thread, NULL, outlive_with_child, NULL))
+		_exit(1);
+	pthread_exit(NULL);
+}
+
 /* ---- dead ones of another user ------------------------------------------------------------- */
 
 enum { USER = 4242, GROUP = 4243 };
@@ -324,6 +345,9 @@ static const struct live_row rows[] = {
 	{.name = "exit-signal", .make = make_exit_signal, .check = check_exit_signal},
 	{.name = "subreaper", .make = make_subreaper, .check = check_subreaper},
 	{.name = "dead-leader", .make = make_dead_leader, .check = check_dead_leader},
+	{.name = "dead-leader with a child",
+	 .make = make_dead_leaders_child,
+	 .check = check_dead_leader},
 	{.name = "a user's zombie", .make = make_users_zombie, .check = check_users_zombie},
 	{.name = "a user's core", .make = make_users_core, .check = check_users_core},
 	{.name = "a user's dead leader",
