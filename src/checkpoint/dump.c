@@ -4,7 +4,8 @@
  * before; afterwards nothing can fail any more that would matter to the image.
  *
  * No descriptor, mapping or register of ours stays in a process that is let go: that is the puppet
- * layer's promise, SIGKILL of this process included. No file stays in the directory unless the
+ * layer's promise. If this process is killed (SIGKILL), the mapping does: a task cannot unmap the
+ * page that it goes home from. No file stays in the directory unless the
  * manifest was renamed into place: that is the image layer's.
  */
 #include "checkpoint/dump.h"
