@@ -67,7 +67,7 @@ struct rebuild_process {
 	bool owns_fs;
 	bool owns_sighand;
 	bool in_user_ns; /* has joined its user namespace already; else it does with its credentials */
-	bool filled; /* memory is in place (an ancestor may be filled before it forks) */
+	bool filled;	 /* memory is in place (an ancestor may be filled before it forks) */
 	/*
 	 * Whose filled memory the stub has from the fork that made it: the forking process if that
 	 * was filled then, else what that one inherits; NULL for a bare stub. Set by grow.

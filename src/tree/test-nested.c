@@ -74,7 +74,8 @@ static void test_entered(void **state)
 {
 	(void)state;
 	expect("\"pid_namespaces\": [" TWO "}]",
-	       ", {\"pid\": [7, 1], \"parent\": 1, \"pid_ns\": 1, \"sid\": [1, 0], \"pgid\": [1, 0]}, "
+	       ", {\"pid\": [7, 1], \"parent\": 1, \"pid_ns\": 1, \"sid\": [1, 0], \"pgid\": [1, "
+	       "0]}, "
 	       "{\"pid\": [8], \"parent\": null, \"pid_ns\": 0, \"sid\": [0], \"pgid\": [0]}, "
 	       "{\"pid\": [9, 2], \"parent\": null, \"pid_ns\": 1, \"sid\": [0, 0], "
 	       "\"pgid\": [0, 0], \"outside_session\": 2}",
@@ -85,13 +86,16 @@ static void test_zombie_init(void **state)
 {
 	(void)state;
 	expect("\"pid_namespaces\": [" TWO ", \"state\": \"zombie\"}]",
-	       ", {\"pid\": [7, 1], \"parent\": 1, \"pid_ns\": 1, \"sid\": [1, 0], \"pgid\": [1, 0], "
+	       ", {\"pid\": [7, 1], \"parent\": 1, \"pid_ns\": 1, \"sid\": [1, 0], \"pgid\": [1, "
+	       "0], "
 	       "\"zombie\": true}",
 	       0);
 	/* it would have taken the other one along */
 	expect("\"pid_namespaces\": [" TWO ", \"state\": \"zombie\"}]",
-	       ", {\"pid\": [7, 1], \"parent\": 1, \"pid_ns\": 1, \"sid\": [1, 0], \"pgid\": [1, 0], "
-	       "\"zombie\": true}, {\"pid\": [8, 2], \"parent\": 1, \"pid_ns\": 1, \"sid\": [1, 0], "
+	       ", {\"pid\": [7, 1], \"parent\": 1, \"pid_ns\": 1, \"sid\": [1, 0], \"pgid\": [1, "
+	       "0], "
+	       "\"zombie\": true}, {\"pid\": [8, 2], \"parent\": 1, \"pid_ns\": 1, \"sid\": [1, "
+	       "0], "
 	       "\"pgid\": [1, 0]}",
 	       -EDOM);
 }
