@@ -153,21 +153,27 @@ int births_clone(struct builder *bu, uint32_t v)
 }
 
 int births_helper(struct builder *bu, uint32_t forker, uint32_t ns, const int32_t *numbers,
-		  enum plan_role role, const char *why, uint32_t *ret_helper)
+		  enum plan_role role, uint32_t session, const char *why, uint32_t *ret_helper)
 {
 	struct placement *p;
 	struct plan_step *step;
+	uint32_t pair = 0;
 
 	if (builder_process(bu, role, ns, numbers, ret_helper) < 0)
 		return -ENOMEM;
 	p = &bu->place[*ret_helper];
 	p->forker = p->born_under = forker;
-	p->group = bu->place[forker].group;
-	p->birth = p->session = bu->place[forker].session;
+	p->birth = p->session = forker == PLAN_NONE ? session : bu->place[forker].session;
 	p->born = true;
+	if (forker != PLAN_NONE)
+		inherit(bu, *ret_helper);
+	else if (pair_of(bu, *ret_helper, &pair) < 0)
+		return -ENOMEM;
 	step = builder_step(bu, PLAN_CLONE, forker, "%s", why);
 	if (!step)
 		return -ENOMEM;
+	step->outside = pair;
+	step->flags = clone_flags(bu, *ret_helper);
 	step->child = *ret_helper;
 	step->pid_ns = ns;
 	step->exit_signal = p->exit_signal;

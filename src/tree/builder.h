@@ -136,9 +136,12 @@ void placement_link(struct builder *bu, uint32_t forker, uint32_t child);
 int births_plan(struct builder *bu);
 /* @process, of which all is known, is cloned. */
 int births_clone(struct builder *bu, uint32_t process);
-/* A scaffold in @ns, child of @forker, that is cloned at once and goes by itself (births_dismiss). */
+/*
+ * A scaffold in @ns, child of @forker (PLAN_NONE: the outside, in @session), that is cloned at once and
+ * goes by itself (births_dismiss).
+ */
 int births_helper(struct builder *bu, uint32_t forker, uint32_t ns, const int32_t *numbers,
-		  enum plan_role role, const char *why, uint32_t *ret_helper);
+		  enum plan_role role, uint32_t session, const char *why, uint32_t *ret_helper);
 int births_dismiss(struct builder *bu, uint32_t helper, const char *why);
 
 /* groups.c: the process groups and foregrounds. */

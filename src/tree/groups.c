@@ -78,7 +78,7 @@ static int fork_keeper(struct builder *bu, uint32_t forker, uint32_t group, enum
 	char why[64];
 
 	(void)snprintf(why, sizeof(why), "scaffold: keeps group %d alive", g->number);
-	if (births_helper(bu, forker, ns, numbers, role, why, ret_keeper) < 0)
+	if (births_helper(bu, forker, ns, numbers, role, g->session, why, ret_keeper) < 0)
 		return -ENOMEM;
 	return add_keeper(bu, *ret_keeper);
 }
@@ -210,14 +210,14 @@ static int set_foregrounds(struct groups *gs)
 
 /* ---- members */
 
-/* Somebody who sees the group, and so can found it. */
+/* Somebody who sees the group, and so can found it; else that is left to who puts members there. */
 static uint32_t who_sees(const struct builder *bu, uint32_t group)
 {
 	for (uint32_t i = 0; i < bu->tree->n_processes; i++)
 		if (final_group(bu, i) == group &&
 		    tree_ns_is_in(bu->tree, bu->birth->groups[group].ns, bu->place[i].ns))
 			return i;
-	return bu->birth->groups[group].member;
+	return PLAN_NONE;
 }
 
 int groups_move(struct builder *bu, uint32_t process, uint32_t group)
@@ -260,6 +260,8 @@ static int found_groups(struct builder *bu)
 			continue;
 		if (founder == PLAN_NONE)
 			founder = who_sees(bu, g);
+		if (founder == PLAN_NONE)
+			continue;
 		if (groups_ensure(bu, g, founder) < 0)
 			return -ENOMEM;
 	}

@@ -48,7 +48,7 @@ static int make_ns(struct builder *bu, uint32_t forker, uint32_t ns, uint32_t *r
 	uint32_t owner = bu->tree->pid_ns[ns].user_ns;
 
 	if (births_helper(bu, forker, bu->tree->pid_ns[ns].parent, NULL, PLAN_ROLE_SCAFFOLD,
-			  "scaffold: makes a PID namespace", ret_helper) < 0)
+			  BIRTH_NONE, "scaffold: makes a PID namespace", ret_helper) < 0)
 		return -ENOMEM;
 	if (owner && join_user(bu, *ret_helper, owner, "owns the PID namespace to be made") < 0)
 		return -ENOMEM;
@@ -88,7 +88,7 @@ static int make_init(struct builder *bu, uint32_t ns, uint32_t forker)
 	int32_t numbers[TREE_LEVELS] = {0};
 
 	numbers[level] = 1;
-	return births_helper(bu, forker, ns, numbers, PLAN_ROLE_SCAFFOLD,
+	return births_helper(bu, forker, ns, numbers, PLAN_ROLE_SCAFFOLD, BIRTH_NONE,
 			     "scaffold: init of a PID namespace that is dead in the end",
 			     &bu->ns_init[ns]);
 }
