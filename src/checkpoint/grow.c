@@ -114,11 +114,13 @@ static void mark_fill(struct grown *g, uint32_t index)
 
 static int init_pid_ns(struct grown *g)
 {
-	g->n_pid_ns = MAX(g->rebuild->cp->n_pid_namespaces, (size_t)1);
-	g->pid_ns = arena_new_n(&g->arena, int, g->n_pid_ns);
+	size_t n = MAX(g->rebuild->cp->n_pid_namespaces, (size_t)1);
+
+	g->pid_ns = arena_new_n(&g->arena, int, n);
 	if (!g->pid_ns)
 		return err_oom(g->ctx);
-	for (size_t i = 0; i < g->n_pid_ns; i++)
+	g->n_pid_ns = n;
+	for (size_t i = 0; i < n; i++)
 		g->pid_ns[i] = -EBADF;
 	return 0;
 }
