@@ -67,7 +67,8 @@ static int drop_terminals(struct builder *bu)
 
 	for (uint32_t i = 0; i < tree->n_processes; i++) {
 		uint32_t leader = bu->place[i].session, tty = 0;
-		bool had = leader == BIRTH_OUTSIDE && tree->shell_job;
+		bool had = leader == BIRTH_OUTSIDE && tree->shell_job &&
+			   tree->processes[i].outside_session == tree->processes[0].outside_session;
 		struct plan_step *step;
 
 		if (builder_in_tree(bu, leader)) {

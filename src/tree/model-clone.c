@@ -310,6 +310,7 @@ int model_clone_outside(struct model *m, uint32_t leader, uint32_t ns,
 	t = &m->tasks[*ret_task];
 	t->exit_signal = args->exit_signal;
 	join_jobs(m, t, m->outside[leader].sid, m->outside[leader].pgid);
+	t->tty = m->outside[leader].sid == m->outside[0].sid ? m->outside_tty : 0;
 	share_tables(m, t, NULL, 0);
 	model_link_child(m, MODEL_NONE, *ret_task);
 	if (!(args->flags & CLONE_PARENT))

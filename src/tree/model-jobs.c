@@ -126,7 +126,7 @@ int model_inherit_tty(struct model *m, uint32_t number)
 		return -ENOMEM;
 	tty->session = m->outside[0].sid;
 	tty->group = m->outside[0].pgid;
-	m->tasks[0].tty = number;
+	m->outside_tty = m->tasks[0].tty = number;
 	return 0;
 }
 

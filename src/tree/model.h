@@ -91,6 +91,7 @@ struct model {
 	size_t n_user_ns;
 	struct model_outside *outside;
 	size_t n_outside;
+	uint32_t outside_tty; /* the terminal of the first leader's session; 0: none */
 	struct model_tty *ttys;
 	size_t n_ttys;
 	struct idmap by_number; /* pids in use, by namespace and number */
