@@ -78,6 +78,8 @@ static int check_process(struct context *ctx, const struct tree *tree, size_t i)
 		return err_msg(ctx, -EBADMSG, "it is its own parent");
 	if (i == 0 && p->parent != TREE_NONE)
 		return err_msg(ctx, -EBADMSG, "the root has a parent in the tree");
+	if (i > 0 && p->pid[0] == 1)
+		return err_msg(ctx, -EBADMSG, "it is the init above the root");
 	if (p->exit_signal < 0 || p->exit_signal > 64)
 		return err_msg(ctx, -EBADMSG, "exit signal %d", p->exit_signal);
 	for (int t = 0; t < TREE_TABLES; t++)
