@@ -24,6 +24,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
+import grove  # noqa: E402
 import namespaces  # noqa: E402
 
 WALL = 0x40000000
@@ -144,4 +145,5 @@ def main():
     sys.exit(1 if failed else 0)
 
 
-main()
+with grove.own():
+    main()

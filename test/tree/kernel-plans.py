@@ -13,6 +13,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
+import grove  # noqa: E402
+
 
 def load():
     here = os.path.dirname(os.path.abspath(__file__))
@@ -99,4 +103,5 @@ def main():
     sys.exit(min(bad, 1))
 
 
-main()
+with grove.own():
+    main()
