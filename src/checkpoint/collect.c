@@ -386,10 +386,12 @@ static int await_answers(struct collect *c, struct questions *qs, int r)
 		if (r < 0)
 			continue;
 		r = finished < 0 ? while_asking(c, finished, q->th) : take_replies(c, q, q->th);
-		first = c->ctx->err;
+		if (r < 0)
+			first = c->ctx->err;
 	}
 	qs->n = 0;
-	c->ctx->err = first;
+	if (r < 0)
+		c->ctx->err = first;
 	return r;
 }
 

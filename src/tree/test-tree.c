@@ -202,22 +202,6 @@ static void test_outside_of_checkpoint(void **state)
 	assert_int_equal(f->plan->root_session, PLAN_ROOT_SESSION_NEW);
 }
 
-static void test_mark_outside(void **state)
-{
-	static const int32_t number[3][3] = {{50, 40, 45}, {51, 40, 40}, {52, 52, 52}};
-	struct fixture *f = *state;
-	struct small_checkpoint c;
-
-	small_checkpoint(&c, number);
-	assert_int_equal(tree_mark_outside(&f->ctx, &c.cp), 0);
-	for (int i = 0; i < 2; i++) {
-		assert_int_equal(c.number[i][1], 0);
-		assert_int_equal(c.number[i][2], 0);
-	}
-	assert_int_equal(c.number[2][1], 52);
-	assert_int_equal(c.number[2][2], 52);
-}
-
 static void test_bad_checkpoints(void **state)
 {
 	static const int32_t number[3][3] = {{50, 40, 45}, {51, 40, 40}, {52, 40, 49}};
@@ -447,7 +431,6 @@ int main(void)
 		TEST(test_root_is_first),
 		TEST(test_nested),
 		TEST(test_outside_of_checkpoint),
-		TEST(test_mark_outside),
 		TEST(test_bad_checkpoints),
 		TEST(test_impossible),
 		TEST(test_crossed_sessions),

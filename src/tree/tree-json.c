@@ -101,8 +101,9 @@ static int get_numbers(struct reader *rd, struct json_object *obj, const char *f
 	return 0;
 }
 
-/* The user namespace that @field names; null and a missing one: the one outside. */
-static int get_user_ns(struct reader *rd, struct json_object *obj, const char *field, uint32_t *ret)
+/* The namespace in @by_id that @field names; @ret keeps its value where the field is missing. */
+static int get_ns(struct reader *rd, struct json_object *obj, const char *field,
+		  const struct idmap *by_id, const char *what, uint32_t *ret)
 {
 	int64_t id = -1;
 	int r;
@@ -110,10 +111,18 @@ static int get_user_ns(struct reader *rd, struct json_object *obj, const char *f
 	r = get_int(rd, obj, field, 0, INT32_MAX - 1, &id);
 	if (r < 0)
 		return r;
-	*ret = id < 0 ? 0 : idmap_get(&rd->user_by_id, 0, (int32_t)id + 1);
+	if (id >= 0)
+		*ret = idmap_get(by_id, 0, (int32_t)id + 1);
 	if (*ret == IDMAP_NONE)
-		return err_msg(rd->ctx, -EBADMSG, "%s: no such user namespace", field);
+		return err_msg(rd->ctx, -EBADMSG, "%s: no such %s", field, what);
 	return 0;
+}
+
+/* null and a missing one: the one outside. */
+static int get_user_ns(struct reader *rd, struct json_object *obj, const char *field, uint32_t *ret)
+{
+	*ret = 0;
+	return get_ns(rd, obj, field, &rd->user_by_id, "user namespace", ret);
 }
 
 static int read_user_namespace(struct reader *rd, struct json_object *obj, size_t i)
@@ -275,17 +284,7 @@ static int read_extras(struct reader *rd, struct json_object *obj, struct tree_p
 /* A PID namespace; @ret keeps its value where the field is missing. */
 static int get_pid_ns(struct reader *rd, struct json_object *obj, const char *field, uint32_t *ret)
 {
-	int64_t id = -1;
-	int r;
-
-	r = get_int(rd, obj, field, 0, INT32_MAX - 1, &id);
-	if (r < 0)
-		return r;
-	if (id >= 0)
-		*ret = idmap_get(&rd->ns_by_id, 0, (int32_t)id + 1);
-	if (*ret == IDMAP_NONE)
-		return err_msg(rd->ctx, -EBADMSG, "%s: no such namespace", field);
-	return 0;
+	return get_ns(rd, obj, field, &rd->ns_by_id, "namespace", ret);
 }
 
 static int read_namespaces_of(struct reader *rd, struct json_object *obj, struct tree_process *p)

@@ -186,26 +186,6 @@ static int mark_root(struct context *ctx, struct arena *arena, struct tree *tree
 	return 0;
 }
 
-int tree_mark_outside(struct context *ctx, Coppice__Checkpoint *cp)
-{
-	struct arena scratch;
-	struct idmap by_pid = {.arena = &scratch};
-	struct outside outside;
-	int r = 0;
-
-	arena_init(&scratch, ctx);
-	for (size_t i = 0; i < cp->n_processes && r == 0; i++)
-		r = add_number(ctx, &by_pid, cp->processes[i]->pid[0], i);
-	if (r == 0 && cp->n_processes) {
-		outside =
-			find_outside(&by_pid, cp->processes[0]->sid[0], cp->processes[0]->pgid[0]);
-		for (size_t i = 0; i < cp->n_processes; i++)
-			mark_outside(&outside, cp->processes[i]->sid, cp->processes[i]->pgid);
-	}
-	arena_deinit(&scratch);
-	return r;
-}
-
 int tree_from_checkpoint(struct context *ctx, struct arena *arena, const Coppice__Checkpoint *cp,
 			 struct tree **ret_tree)
 {

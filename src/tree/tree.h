@@ -105,13 +105,6 @@ extern const uint64_t tree_table_flag[TREE_TABLES];
 extern const char *const tree_table_name[TREE_TABLES];
 
 /*
- * Writes 0 for numbers of sessions and groups outside the tree. To be called when all processes of a
- * checkpoint are collected: the numbers mean nothing after a restore, which makes a session of its
- * own for those in it. Returns 0 or -errno with a chain.
- */
-int tree_mark_outside(struct context *ctx, Coppice__Checkpoint *cp);
-
-/*
  * The tree of a checkpoint. The result refers to the checkpoint's numbers and lives in @arena.
  * Messages are not trusted: -EBADMSG when they are no tree (tree_validate).
  */

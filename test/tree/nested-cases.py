@@ -38,25 +38,20 @@ def clean():
 
 def start(what, session=True):
     """Forks a child in a session of its own; @what is what it runs or is."""
+    def apart():
+        if session:
+            os.setsid()
+        clean()
+    return be(what, apart)
+
+
+def be(what, first=None):
+    """A forked child that is @what, for use within one; it calls @first before."""
     pid = os.fork()
     if pid == 0:
         try:
-            if session:
-                os.setsid()
-            clean()
-            if callable(what):
-                what()
-            os.execvp(what[0], what)
-        finally:
-            os._exit(98)
-    return pid
-
-
-def be(what):
-    """A forked child that is @what, for use within one."""
-    pid = os.fork()
-    if pid == 0:
-        try:
+            if first:
+                first()
             if callable(what):
                 what()
             os.execvp(what[0], what)
