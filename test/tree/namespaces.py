@@ -5,6 +5,11 @@ members(root) finds the tree below a process and whoever is in a PID namespace w
 state(root) tells what a restore has to bring back, in numbers of the root's PID namespace.
 """
 import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "live"))
+
+from snapshot import children  # noqa: E402
 
 STATUS = ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs",
           "Threads")
@@ -33,13 +38,8 @@ def link(pid, name):
 def below(root):
     todo, seen = [root], []
     while todo:
-        pid = todo.pop()
-        seen.append(pid)
-        try:
-            for tid in os.listdir("/proc/%d/task" % pid):
-                todo += map(int, read("/proc/%d/task/%s/children" % (pid, tid)).split())
-        except OSError:
-            pass
+        seen.append(todo.pop())
+        todo += children(seen[-1])
     return seen
 
 

@@ -116,7 +116,7 @@ def named(pid, name):
 
 
 def child_of(pid):
-    return int(await_that(lambda: namespaces.read("/proc/%d/task/%d/children" % (pid, pid)).split())[0])
+    return await_that(lambda: namespaces.children(pid))[0]
 
 
 # ---- cases: each returns the PID of the tree root ------------------------------------------------
