@@ -44,8 +44,9 @@ struct collect_files {
 	ino_t *ancestor_pipes; /* inodes of what the tree's ancestors have open, sorted */
 	size_t n_ancestor_pipes;
 	bool ancestors_read;
-	bool termios_seen; /* the terminal's settings are in some TtyFile */
-	dev_t shm_dev;	   /* the kernel's own tmpfs (memfds, shared memory); 0: not asked yet */
+	bool termios_seen;     /* the terminal's settings are in some TtyFile */
+	uint64_t netns_cookie; /* of coppice's own network namespace; 0: not asked yet */
+	dev_t shm_dev; /* the kernel's own tmpfs (memfds, shared memory); 0: not asked yet */
 };
 
 /* The state of this collection, made at first use; NULL after an allocation failure. */

@@ -36,4 +36,5 @@ int validate_file(const struct validation *v, const ProtobufCMessage *msg);
 int validate_file_lock(const struct validation *v, const ProtobufCMessage *msg);
 int validate_fd_table(const struct validation *v, const ProtobufCMessage *msg);
 int validate_sighand(const struct validation *v, const ProtobufCMessage *msg);
+int validate_socket_options(const struct validation *v, const ProtobufCMessage *msg);
 int validate_fs(const struct validation *v, const ProtobufCMessage *msg);

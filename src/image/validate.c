@@ -123,6 +123,14 @@ static int check_enums(const struct validation *v, const struct walk_path *path,
 	return 0;
 }
 
+/* Messages that are part of several records, wherever they are. */
+static const struct {
+	const ProtobufCMessageDescriptor *type;
+	int (*check)(const struct validation *v, const ProtobufCMessage *msg);
+} parts[] = {
+	{&coppice__socket_options__descriptor, validate_socket_options},
+};
+
 static int check_message(void *data, const struct walk_path *path, const ProtobufCMessage *msg)
 {
 	const struct validation *v = data;
@@ -131,6 +139,9 @@ static int check_message(void *data, const struct walk_path *path, const Protobu
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(references); i++)
 		if (references[i].in == msg->descriptor)
 			r = check_reference(v, path, &references[i], msg);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(parts); i++)
+		if (parts[i].type == msg->descriptor)
+			r = parts[i].check(v, msg);
 	return r;
 }
 

@@ -80,6 +80,19 @@ struct uapi_pm_scan_arg {
 /* An enumerator in the kernel's header, so it cannot be tested for there. */
 enum { UAPI_MEMBARRIER_GET_REGISTRATIONS = 1 << 9 };
 
+/* ---- getsockopt(2) ---- */
+
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#define SO_PEERPIDFD 77
+#endif
+#ifndef SO_RCVPRIORITY
+#define SO_RCVPRIORITY 82
+#endif
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
 /* ---- system calls ---- */
 
 #ifndef __NR_mseal
