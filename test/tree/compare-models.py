@@ -6,9 +6,9 @@ usage: compare-models.py COPPICE [FIRST [COUNT [KIND]]]
 
 KIND: flat (where missing), nested, or strangers (nested, and containers are entered from outside).
 
-treemodel.py (../shared/trees beside the checkout, or the directory in $COPPICE_TREES) makes random
-histories; `coppice plan --tree --json` plans the tree that each ends in; treemodel replays the
-plan and compares. Exit status 77, which means skipped, where treemodel is not there.
+treemodel.py makes random histories of 30 to 300 operations; `coppice plan --tree --json` plans the
+tree that each ends in; treemodel replays the plan and compares. Exit status 77, which means skipped,
+where treemodel is not there (grove.py).
 """
 import json
 import os
@@ -16,17 +16,9 @@ import subprocess
 import sys
 import tempfile
 
-
-def load_treemodel():
-    here = os.path.dirname(os.path.abspath(__file__))
-    path = os.environ.get("COPPICE_TREES") or os.path.join(here, "..", "..", "..", "shared", "trees")
-    sys.path.insert(0, path)
-    try:
-        import treemodel
-    except ImportError:
-        print("skipped: no treemodel.py in", os.path.normpath(path))
-        sys.exit(77)
-    return corrected(treemodel)
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
+import grove  # noqa: E402
 
 
 def corrected(treemodel):
@@ -54,8 +46,7 @@ def plan_of(coppice, tree, path):
 
 
 def differences(model, coppice, seed, kind, path):
-    # of every size from a few processes to some hundred
-    ops = 10 + seed * 7 % 290
+    ops = 30 + seed * 7 % 271
     _, kernel = model.random_history(seed, ops=ops, container=seed % 2 == 0, nested=kind != "flat",
                                      max_level=2 + seed % 4, strangers=kind == "strangers")
     tree = kernel.tree()
@@ -70,7 +61,7 @@ def main():
     first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     count = int(sys.argv[3]) if len(sys.argv) > 3 else 300
     kind = sys.argv[4] if len(sys.argv) > 4 else "flat"
-    model = load_treemodel()
+    model = corrected(grove.load("treemodel")[0])
     bad = 0
     with tempfile.TemporaryDirectory() as directory:
         for seed in range(first, first + count):

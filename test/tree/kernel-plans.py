@@ -18,19 +18,6 @@ sys.dont_write_bytecode = True
 import grove  # noqa: E402
 
 
-def load():
-    here = os.path.dirname(os.path.abspath(__file__))
-    path = os.environ.get("COPPICE_TREES") or os.path.join(here, "..", "..", "..", "shared", "trees")
-    sys.path.insert(0, path)
-    try:
-        import livetree
-        import treemodel
-    except ImportError:
-        print("skipped: no livetree.py in", os.path.normpath(path))
-        sys.exit(77)
-    return livetree, treemodel
-
-
 def plan_of(coppice, tree):
     with tempfile.NamedTemporaryFile("w", suffix=".json") as f:
         json.dump(tree, f)
@@ -84,7 +71,7 @@ def main():
     coppice, kind = sys.argv[1], sys.argv[2]
     first = int(sys.argv[3]) if len(sys.argv) > 3 else 0
     count = int(sys.argv[4]) if len(sys.argv) > 4 else 50
-    live, model = load()
+    live, model = grove.load("livetree", "treemodel")
     if os.getuid() != 0:
         print("skipped: not root")
         sys.exit(77)
