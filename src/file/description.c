@@ -23,6 +23,7 @@
 
 #include "file/owner.h"
 #include "file/state.h"
+#include "file/unsupported.h"
 #include "kernel/sys.h"
 #include "util/cleanup.h"
 
@@ -79,6 +80,14 @@ static int look_at(struct fd_source *s, struct file_probe *probe)
 	return 0;
 }
 
+static int refuse_unsupported(struct fd_source *s, const struct file_probe *probe,
+			      const struct file_unsupported *known)
+{
+	return collect_refuse(s->c, "have the program close it before the dump",
+			      "%s, fd %d (%s): is %s: %s", collect_name(s->c, s->p), probe->number,
+			      probe->link, known->what, known->why);
+}
+
 static int refuse_unknown(struct fd_source *s, const struct file_probe *probe)
 {
 	return collect_refuse(s->c, NULL,
@@ -90,6 +99,7 @@ static int refuse_unknown(struct fd_source *s, const struct file_probe *probe)
 static int describe(struct fd_source *s, struct file_node *node)
 {
 	struct file_probe *probe = &node->probe;
+	const struct file_unsupported *known;
 	struct collect *c = s->c;
 	size_t refusals = c->n_refusals;
 	Coppice__File *msg;
@@ -98,6 +108,9 @@ static int describe(struct fd_source *s, struct file_node *node)
 	r = look_at(s, probe);
 	if (r < 0)
 		return r;
+	known = file_unsupported_find(probe->link, probe->fs_type);
+	if (known)
+		return refuse_unsupported(s, probe, known);
 	node->kind = find_kind(probe);
 	if (!node->kind)
 		return refuse_unknown(s, probe);
