@@ -72,7 +72,8 @@ static bool is_deleted_name(const Coppice__Checkpoint *image, const struct walk_
 	if (!walk_path_matches(path, "inodes[].path") || inode->index >= image->n_inodes)
 		return false;
 	return image->inodes[inode->index]->storage ==
-	       COPPICE__INODE_STORAGE__INODE_STORAGE_DELETED;
+		       COPPICE__INODE_STORAGE__INODE_STORAGE_DELETED ||
+	       image->inodes[inode->index]->unlinked;
 }
 
 /* What a stub has none of yet. */

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "file/inode.h"
-#include "file/open.h"
 #include "file/pipe-content.h"
 #include "file/pipes.h"
 #include "file/state.h"
@@ -68,9 +67,9 @@ static int make(struct rebuild *r, struct rebuild_pipe *pipe, const struct rebui
 
 	if (pipe->write_fd >= 0)
 		return 0;
-	fd = inode_needs_content(ri->msg) ? open_again(ri->fd_rw, O_RDWR) : open_path(path, O_RDWR);
+	fd = rebuild_inode_open(r, ri, NULL, false, O_RDWR);
 	if (fd < 0)
-		return err_sys(r->ctx, fd, "open(%s)", path);
+		return fd;
 	pipe->write_fd = fd;
 	return check_empty(r, path, fd);
 }
@@ -88,10 +87,9 @@ static int create(struct rebuild *r, const Coppice__File *file, int *ret_fd)
 	if (result < 0)
 		return result;
 	if (made < 0)
-		made = inode_needs_content(ri->msg) ? open_again(ri->fd_rw, file->flags)
-						    : open_path(ri->msg->path, file->flags);
+		made = rebuild_inode_open(r, ri, NULL, false, file->flags);
 	if (made < 0)
-		return err_sys(r->ctx, made, "open(%s)", ri->msg->path);
+		return made;
 	*ret_fd = made;
 	return 0;
 }

@@ -43,6 +43,7 @@ static int make_node(struct collect *c, struct collect_process *p, const char *w
 		.dev = sight->st.st_dev,
 		.ino = sight->st.st_ino,
 		.magic = sight->magic,
+		.text = sight->text,
 	};
 	msg = arena_new(c->arena, Coppice__Inode);
 	if (!msg)
@@ -82,6 +83,11 @@ static uint32_t node_id(const struct inode_node *node)
 	return node->msg ? node->msg->id : 0;
 }
 
+static bool is_by_handle(const struct inode_node *node)
+{
+	return node->msg && node->msg->storage == COPPICE__INODE_STORAGE__INODE_STORAGE_HANDLE;
+}
+
 static int inode_collect(struct collect *c, struct collect_process *p, const char *what,
 			 const struct inode_sight *sight, uint32_t *ret_inode)
 {
@@ -102,6 +108,11 @@ static int inode_collect(struct collect *c, struct collect_process *p, const cha
 		r = chains_add(&files->inodes, inode_hash(node->dev, node->ino), &node->chain);
 		if (r < 0)
 			return err_oom(c->ctx);
+	} else if (is_by_handle(node) && inode_path_leads_to(sight)) {
+		r = inode_found_by(c, sight, node->msg);
+		if (r < 0)
+			return r;
+		node->text = sight->text;
 	}
 	*ret_inode = node_id(node);
 	return 0;
@@ -155,7 +166,11 @@ int inode_collect_link(struct collect *c, struct collect_process *p, const char 
 
 int inode_collect_fd(struct collect *c, const struct file_probe *probe, uint32_t *ret_inode)
 {
-	struct inode_sight sight = {.text = probe->link, .st = probe->st};
+	struct inode_sight sight = {
+		.text = probe->link,
+		.st = probe->st,
+		.leased = strstr(probe->info.rest, ": LEASE ") != NULL,
+	};
 	char name[32];
 
 	(void)snprintf(name, sizeof(name), "fd/%d", probe->number);

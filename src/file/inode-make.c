@@ -5,7 +5,8 @@
  * A deleted file is made in the directory it was in, under the name it had if that is free, opened
  * as often as it is needed, and loses its name again, all in one go. Where the name was taken by a
  * successor in the meantime, or the directory is gone, another name or the nearest directory above
- * serves: then only the text of /proc/PID/fd/N differs.
+ * serves: then only the text of /proc/PID/fd/N differs. A description that was opened by another of
+ * its former names gets that for as long as it takes. Removed directories are made in the same way.
  *
  * Shared anonymous memory can be made by mmap() alone; /proc/self/map_files then gives a
  * descriptor of it, which the stubs map as they map files.
@@ -14,15 +15,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file/named.h"
 #include "file/open.h"
+#include "file/regular.h"
 #include "file/state.h"
 #include "util/cleanup.h"
 
@@ -32,110 +32,41 @@
 
 /* ---- deleted files -------------------------------------------------------------------------------- */
 
-/* The directory of @path, or the nearest one above that still exists. */
-static int open_directory(struct rebuild *r, const char *path, int *ret_fd)
+/* Opens by another name that the file once had. */
+static int open_by_other_name(struct rebuild *r, int fd_rw, struct rebuild_file *file)
 {
-	char *dir = arena_strdup(r->arena, path);
-	char *slash;
-	int fd = -ENOENT;
+	_cleanup_(named_deinit) struct named other = {.dir = -EBADF};
+	int result = named_link(r, fd_rw, regular_own_path(file->msg), &other);
 
-	if (!dir)
-		return err_oom(r->ctx);
-	while (fd == -ENOENT && (slash = strrchr(dir, '/'))) {
-		*slash = '\0';
-		fd = open_path(slash == dir ? "/" : dir, O_PATH | O_DIRECTORY);
-	}
-	if (fd < 0)
-		return err_sys(r->ctx, fd, "opening the directory of %s", path);
-	*ret_fd = fd;
-	return 0;
+	return result < 0 ? result : named_open(r, &other, file->msg->flags, &file->fd);
 }
 
-/* A file without a name while it has one. */
-struct named {
-	int dir; /* owned */
-	char name[NAME_MAX + 1];
-	bool there;
-};
-
-static void named_deinit(struct named *named)
-{
-	int saved = errno;
-
-	if (named->there)
-		(void)unlinkat(named->dir, named->name, 0); /* ours: made with O_EXCL */
-	close_guard(&named->dir);
-	errno = saved;
-}
-
-static int make_node(const struct named *named, mode_t mode)
-{
-	int fd;
-
-	if (S_ISFIFO(mode))
-		return mkfifoat(named->dir, named->name, 0600) < 0 ? -errno : 0;
-	fd = openat(named->dir, named->name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	(void)close(fd);
-	return 0;
-}
-
-/* Makes an empty file under its old name, or another if that is taken. */
-static int make_named(struct rebuild *r, const Coppice__Inode *inode, struct named *named)
-{
-	const char *base = strrchr(inode->path, '/');
-	uint64_t random;
-	int result;
-
-	result = open_directory(r, inode->path, &named->dir);
-	if (result < 0)
-		return result;
-	(void)snprintf(named->name, sizeof(named->name), "%s", base ? base + 1 : inode->path);
-	result = make_node(named, inode->mode);
-	if (result == -EEXIST || result == -EISDIR) {
-		if (getrandom(&random, sizeof(random), 0) < 0)
-			return err_sys(r->ctx, -errno, "getrandom()");
-		(void)snprintf(named->name, sizeof(named->name), ".coppice-%016lx", random);
-		result = make_node(named, inode->mode);
-	}
-	if (result < 0)
-		return err_sys(r->ctx, result, "making %s again, which had been deleted",
-			       inode->path);
-	named->there = true;
-	return 0;
-}
-
-static int open_named(struct rebuild *r, const struct named *named, uint32_t flags, int *ret_fd)
-{
-	int fd = openat(named->dir, named->name,
-			(int)open_time_flags(flags) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-
-	if (fd < 0)
-		return err_sys(r->ctx, -errno, "openat(%s)", named->name);
-	*ret_fd = fd;
-	return 0;
-}
-
-/* Opens the descriptions that refer to @inode while it has a name: O_NOFOLLOW needs one. */
-static int open_descriptions(struct rebuild *r, const struct named *named, uint32_t inode)
+/*
+ * Opens the descriptions that refer to @ri while it can be given names: what was opened by another
+ * one, and what has O_NOFOLLOW. @named: NULL for an O_TMPFILE.
+ */
+static int open_descriptions(struct rebuild *r, const struct named *named,
+			     const struct rebuild_inode *ri)
 {
 	const struct rebuild_file_state *state = rebuild_file_state_get(r);
 
 	if (!state)
 		return err_oom(r->ctx);
-	for (uint32_t id = state->first_of_inode[inode - 1]; id;
+	for (uint32_t id = state->first_of_inode[ri->msg->id - 1]; id;
 	     id = state->next_of_inode[id - 1]) {
 		struct rebuild_file *file = &r->files[id - 1];
 		int result;
 
-		if (!(file->msg->flags & O_NOFOLLOW))
+		if (regular_own_path(file->msg) && !S_ISDIR(ri->msg->mode))
+			result = open_by_other_name(r, ri->fd_rw, file);
+		else if (named && (file->msg->flags & O_NOFOLLOW))
+			result = named_open(r, named, file->msg->flags, &file->fd);
+		else
 			continue;
-		result = open_named(r, named, file->msg->flags, &file->fd);
 		if (result < 0)
 			return result;
-		if (lseek(file->fd, file->msg->offset, SEEK_SET) < 0 && errno != ESPIPE)
-			return err_sys(r->ctx, -errno, "lseek(%s, %ld)", named->name,
+		if (file->msg->offset != 0 && lseek(file->fd, file->msg->offset, SEEK_SET) < 0)
+			return err_sys(r->ctx, -errno, "lseek(%s, %ld)", ri->msg->path,
 				       file->msg->offset);
 	}
 	return 0;
@@ -159,7 +90,7 @@ static int find_tmpfile(struct rebuild *r, uint32_t inode, struct rebuild_file *
 static int make_tmpfile(struct rebuild *r, struct rebuild_inode *ri, struct rebuild_file *file)
 {
 	_cleanup_close_ int dir = -EBADF;
-	int result = open_directory(r, ri->msg->path, &dir);
+	int result = named_directory(r, ri->msg->path, &dir);
 
 	if (result < 0)
 		return result;
@@ -170,7 +101,9 @@ static int make_tmpfile(struct rebuild *r, struct rebuild_inode *ri, struct rebu
 	if (lseek(file->fd, file->msg->offset, SEEK_SET) < 0)
 		return err_sys(r->ctx, -errno, "lseek(%s)", ri->msg->path);
 	ri->fd_rw = open_again(file->fd, O_RDWR);
-	return ri->fd_rw < 0 ? err_sys(r->ctx, ri->fd_rw, "open(%s)", ri->msg->path) : 0;
+	if (ri->fd_rw < 0)
+		return err_sys(r->ctx, ri->fd_rw, "open(%s)", ri->msg->path);
+	return open_descriptions(r, NULL, ri);
 }
 
 static int make_deleted(struct rebuild *r, struct rebuild_inode *ri)
@@ -183,13 +116,13 @@ static int make_deleted(struct rebuild *r, struct rebuild_inode *ri)
 		return result;
 	if (tmpfile)
 		return make_tmpfile(r, ri, tmpfile);
-	result = make_named(r, ri->msg, &named);
+	result = named_make(r, ri->msg->path, ri->msg->mode, &named);
 	if (result < 0)
 		return result;
-	result = open_named(r, &named, O_RDWR, &ri->fd_rw);
+	result = named_open(r, &named, S_ISDIR(ri->msg->mode) ? O_DIRECTORY : O_RDWR, &ri->fd_rw);
 	if (result < 0)
 		return result;
-	return open_descriptions(r, &named, ri->msg->id);
+	return open_descriptions(r, &named, ri);
 }
 
 /* ---- making memory --------------------------------------------------------------------------- */

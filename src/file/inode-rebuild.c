@@ -7,12 +7,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "file/content-hash.h"
+#include "file/inode-handle.h"
 #include "file/inode-make.h"
+#include "file/named.h"
 #include "file/open.h"
 #include "file/state.h"
 #include "util/cleanup.h"
@@ -35,11 +39,68 @@ static struct timespec ns_timespec(int64_t ns)
 	return t;
 }
 
+/* ---- opening what was found ------------------------------------------------------------------ */
+
+/* O_PATH, owned by the caller; -errno without a chain. */
+static int find(const struct rebuild *r, const Coppice__Inode *inode)
+{
+	if (inode->storage == COPPICE__INODE_STORAGE__INODE_STORAGE_HANDLE)
+		return inode_handle_open(r->arena, inode);
+	return open_path(inode->path, O_PATH | O_NOFOLLOW);
+}
+
+bool inode_is_at(const struct rebuild *r, const Coppice__Inode *inode, const struct stat *st)
+{
+	_cleanup_close_ int fd = find(r, inode);
+	struct stat found;
+
+	return fd >= 0 && fstat(fd, &found) == 0 && found.st_dev == st->st_dev &&
+	       found.st_ino == st->st_ino;
+}
+
+static int open_by_lost_name(struct rebuild *r, int fd, const char *path, uint32_t flags,
+			     int *ret_fd)
+{
+	_cleanup_(named_deinit) struct named named = {.dir = -EBADF};
+	int result = named_link(r, fd, path, &named);
+
+	return result < 0 ? result : named_open(r, &named, flags, ret_fd);
+}
+
+int rebuild_inode_open(struct rebuild *r, const struct rebuild_inode *ri, const char *path,
+		       bool unlinked, uint32_t flags)
+{
+	const Coppice__Inode *inode = ri->msg;
+	_cleanup_close_ int found = -EBADF;
+	int fd = -EBADF;
+	int result;
+
+	if (inode_needs_content(inode))
+		fd = open_again(ri->fd_rw, flags);
+	else if (path && !unlinked)
+		fd = open_path(path, flags);
+	else if (!path && inode->storage == COPPICE__INODE_STORAGE__INODE_STORAGE_PATH)
+		fd = open_path(inode->path, flags);
+	if (fd != -EBADF)
+		return fd < 0 ? err_sys(r->ctx, fd, "open(%s)", path ? path : inode->path) : fd;
+
+	found = find(r, inode);
+	if (found < 0)
+		return err_sys(r->ctx, found, "open_by_handle_at(%s)", inode->path);
+	if (path || inode->unlinked) {
+		result = open_by_lost_name(r, found, path ? path : inode->path, flags, &fd);
+		return result < 0 ? result : fd;
+	}
+	fd = open_again(found, flags);
+	return fd < 0 ? err_sys(r->ctx, fd, "open(%s)", inode->path) : fd;
+}
+
 /* ---- check --------------------------------------------------------------------------------- */
 
 static int check_hash(struct rebuild *r, const Coppice__Inode *inode)
 {
-	_cleanup_close_ int fd = open_path(inode->path, O_RDONLY);
+	_cleanup_close_ int found = find(r, inode);
+	_cleanup_close_ int fd = found < 0 ? found : open_again(found, O_RDONLY);
 	uint64_t hash;
 	int result;
 
@@ -74,9 +135,12 @@ static int check_regular(struct rebuild *r, const Coppice__Inode *inode, const s
 
 static int check_path(struct rebuild *r, const Coppice__Inode *inode)
 {
-	_cleanup_close_ int fd = open_path(inode->path, O_PATH | O_NOFOLLOW);
+	_cleanup_close_ int fd = find(r, inode);
 	struct stat st;
 
+	if (fd == -ESTALE)
+		return rebuild_refuse(r, NULL, "%s: its last name has been removed since the dump",
+				      inode->path);
 	if (fd == -ELOOP)
 		return rebuild_refuse(r, NULL, "%s: the path leads through a symbolic link now",
 				      inode->path);
@@ -126,9 +190,8 @@ static int open_mapped(struct rebuild *r, struct rebuild_inode *ri, uint32_t fla
 {
 	if (*fd >= 0)
 		return 0;
-	*fd = inode_needs_content(ri->msg) ? open_again(ri->fd_rw, flags)
-					   : open_path(ri->msg->path, flags);
-	return *fd < 0 ? err_sys(r->ctx, *fd, "open(%s) to map it", ri->msg->path) : 0;
+	*fd = rebuild_inode_open(r, ri, NULL, false, flags);
+	return *fd < 0 ? err_while(r->ctx, *fd, "opening it to map it") : 0;
 }
 
 int rebuild_inodes_create(struct rebuild *r)
@@ -181,7 +244,7 @@ static int set_attributes(struct rebuild *r, const struct rebuild_inode *ri)
 		if (fsetxattr(fd, xattr->name, xattr->value.data, xattr->value.len, 0) < 0)
 			return err_sys(r->ctx, -errno, "fsetxattr(\"%s\")", xattr->name);
 	}
-	if (S_ISREG(inode->mode)) {
+	if (!S_ISFIFO(inode->mode)) {
 		const struct timespec times[2] = {ns_timespec(inode->atime_ns),
 						  ns_timespec(inode->mtime_ns)};
 
@@ -206,12 +269,30 @@ int rebuild_inodes_finish(struct rebuild *r)
 	return 0;
 }
 
+/* An immutable file can be opened for writing no more: after all else. */
+static int set_fs_flags(struct rebuild *r, const struct rebuild_inode *ri)
+{
+	int flags = 0;
+
+	if (!inode_needs_content(ri->msg) || ioctl(ri->fd_rw, FS_IOC_GETFLAGS, &flags) < 0)
+		return 0;
+	if (((uint32_t)flags & FS_FL_USER_MODIFIABLE) == ri->msg->fs_flags)
+		return 0;
+	flags = (int)(((uint32_t)flags & ~FS_FL_USER_MODIFIABLE) | ri->msg->fs_flags);
+	return ioctl(ri->fd_rw, FS_IOC_SETFLAGS, &flags) < 0
+		       ? err_sys(r->ctx, -errno, "ioctl(FS_IOC_SETFLAGS, %#x) of %s",
+				 ri->msg->fs_flags, ri->msg->path)
+		       : 0;
+}
+
 int rebuild_inodes_last(struct rebuild *r)
 {
 	for (size_t i = 0; i < r->n_inodes; i++) {
 		const struct rebuild_inode *ri = &r->inodes[i];
 		int result = set_seals(r, ri, ri->msg->seals & LATE_SEALS);
 
+		if (result >= 0)
+			result = set_fs_flags(r, ri);
 		if (result < 0)
 			return result;
 	}

@@ -11,13 +11,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/magic.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/statfs.h>
 #include <sys/xattr.h>
 
 #include "file/content-hash.h"
+#include "file/inode-handle.h"
 #include "file/inode.h"
 #include "file/state.h"
 #include "util/cleanup.h"
@@ -133,28 +136,79 @@ static void set_deleted(const struct inode_sight *sight, Coppice__Inode *msg,
 			struct inode_refusal *refusal)
 {
 	msg->storage = COPPICE__INODE_STORAGE__INODE_STORAGE_DELETED;
-	if (S_ISDIR(sight->st.st_mode))
-		refusal->why = "a directory that has been removed cannot be made again";
-	else if (!S_ISREG(sight->st.st_mode) && !S_ISFIFO(sight->st.st_mode))
+	if (!S_ISREG(sight->st.st_mode) && !S_ISFIFO(sight->st.st_mode) &&
+	    !S_ISDIR(sight->st.st_mode))
 		refusal->why = "its name has been removed and its type cannot be made again";
 }
 
-static void set_path(const struct inode_sight *sight, Coppice__Inode *msg,
-		     struct inode_refusal *refusal)
+bool inode_path_leads_to(const struct inode_sight *sight)
 {
-	const char *base = strrchr(sight->text, '/');
 	struct stat st;
 
-	msg->storage = COPPICE__INODE_STORAGE__INODE_STORAGE_PATH;
-	if (lstat(sight->text, &st) < 0 || st.st_dev != sight->st.st_dev ||
-	    st.st_ino != sight->st.st_ino) {
+	return lstat(sight->text, &st) == 0 && st.st_dev == sight->st.st_dev &&
+	       st.st_ino == sight->st.st_ino;
+}
+
+bool inode_name_unlinked(const struct inode_sight *sight)
+{
+	return has_suffix(sight->text, DELETED_SUFFIX) && !inode_path_leads_to(sight);
+}
+
+char *inode_name(struct arena *arena, const struct inode_sight *sight)
+{
+	return inode_name_unlinked(sight) ? without_remark(arena, sight->text)
+					  : arena_strdup(arena, sight->text);
+}
+
+/* What chattr set on a file that stays: its names and who may write to it are fixed. */
+static uint64_t fixed_attributes(const struct inode_sight *sight)
+{
+	struct statx stx;
+
+	if (statx(AT_FDCWD, sight->magic, 0, STATX_TYPE, &stx) < 0)
+		return 0;
+	return stx.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND);
+}
+
+/* It has names, but the one that is known is none of them. */
+static int set_handle(struct collect *c, const struct inode_sight *sight, Coppice__Inode *msg,
+		      struct inode_refusal *refusal)
+{
+	int r;
+
+	msg->storage = COPPICE__INODE_STORAGE__INODE_STORAGE_HANDLE;
+	msg->unlinked = inode_name_unlinked(sight);
+	if (msg->unlinked && fixed_attributes(sight)) {
+		refusal->why =
+			"its name has been removed, and as an immutable or append-only file it "
+			"can be given no other";
+		refusal->hint = "take these attributes away (chattr -i -a), or close it";
+		return 0;
+	}
+	r = S_ISREG(sight->st.st_mode) || S_ISFIFO(sight->st.st_mode)
+		    ? inode_handle_collect(c, sight, msg)
+		    : 0;
+	if (r == 0) {
 		refusal->why = "its path no longer leads to it, but it has other names, which "
 			       "cannot be found out";
 		refusal->hint = "give it back the name it was opened by, or close it";
-	} else if (msg->fs_type == NFS_SUPER_MAGIC && base && has_prefix(base, "/.nfs")) {
+	}
+	return r < 0 ? r : 0;
+}
+
+static int set_path(struct collect *c, const struct inode_sight *sight, Coppice__Inode *msg,
+		    struct inode_refusal *refusal)
+{
+	const char *base = strrchr(sight->text, '/');
+
+	if (!inode_path_leads_to(sight))
+		return set_handle(c, sight, msg, refusal);
+	msg->storage = COPPICE__INODE_STORAGE__INODE_STORAGE_PATH;
+	if (msg->fs_type == NFS_SUPER_MAGIC && base && has_prefix(base, "/.nfs")) {
 		refusal->why = "deleted on NFS: the server removes it when it is closed";
 		refusal->hint = "close it before the dump";
 	}
+	return 0;
 }
 
 static int set_storage(struct collect *c, const struct inode_sight *sight, Coppice__Inode *msg,
@@ -170,10 +224,9 @@ static int set_storage(struct collect *c, const struct inode_sight *sight, Coppi
 		return set_shmem(c, sight, msg, refusal);
 	if (sight->st.st_nlink == 0 && msg->fs_type == HUGETLBFS_MAGIC)
 		return set_hugetlb(c, sight, msg, refusal);
-	if (sight->st.st_nlink == 0)
-		set_deleted(sight, msg, refusal);
-	else
-		set_path(sight, msg, refusal);
+	if (sight->st.st_nlink != 0)
+		return set_path(c, sight, msg, refusal);
+	set_deleted(sight, msg, refusal);
 	return 0;
 }
 
@@ -227,15 +280,34 @@ static int set_hash(struct collect *c, const struct inode_sight *sight, Coppice_
 }
 
 /* A file that is found again by its path has its own attributes; only its type must be the same. */
-static int set_found(struct collect *c, const struct inode_sight *sight, Coppice__Inode *msg)
+static int set_found(struct collect *c, const struct inode_sight *sight, Coppice__Inode *msg,
+		     struct inode_refusal *refusal)
 {
-	msg->path = arena_strdup(c->arena, sight->text); /* which may itself end in " (deleted)" */
+	msg->path = inode_name(c->arena, sight);
 	if (!msg->path)
 		return err_oom(c->ctx);
 	msg->mode &= S_IFMT;
 	msg->dev = sight->st.st_dev;
 	msg->ino = sight->st.st_ino;
-	return c->opt.check_content && S_ISREG(msg->mode) ? set_hash(c, sight, msg) : 0;
+	if (!c->opt.check_content || !S_ISREG(msg->mode))
+		return 0;
+	if (!sight->leased)
+		return set_hash(c, sight, msg);
+	refusal->why = "reading it, as --check-content has to, would break the lease on it";
+	refusal->hint = "give the lease up before the dump (F_SETLEASE)";
+	return 0;
+}
+
+int inode_found_by(struct collect *c, const struct inode_sight *sight, Coppice__Inode *msg)
+{
+	msg->path = arena_strdup(c->arena, sight->text);
+	if (!msg->path)
+		return err_oom(c->ctx);
+	msg->storage = COPPICE__INODE_STORAGE__INODE_STORAGE_PATH;
+	msg->unlinked = false;
+	msg->handle = (ProtobufCBinaryData){};
+	msg->handle_type = 0;
+	return 0;
 }
 
 /* O_TMPFILE makes a file called "#INODE": a new one has another number. */
@@ -248,15 +320,42 @@ static void cut_number(Coppice__Inode *msg)
 		number[1] = '\0';
 }
 
-static int set_made(struct collect *c, const struct inode_sight *sight, Coppice__Inode *msg)
+/* chattr's attributes; not every file system has them. */
+static int set_fs_flags(struct collect *c, const struct inode_sight *sight, Coppice__Inode *msg,
+			struct inode_refusal *refusal)
 {
+	_cleanup_close_ int fd = -EBADF;
+	int flags = 0;
+
+	if (msg->storage != COPPICE__INODE_STORAGE__INODE_STORAGE_DELETED)
+		return 0;
+	if (sight->leased) {
+		refusal->why = "it was deleted, and reading it would break the lease on it";
+		refusal->hint = "give the lease up before the dump (F_SETLEASE)";
+		return 0;
+	}
+	fd = open(sight->magic, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return err_sys(c->ctx, -errno, "open(%s)", sight->text);
+	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0)
+		msg->fs_flags = (uint32_t)flags & FS_FL_USER_MODIFIABLE;
+	return 0;
+}
+
+static int set_made(struct collect *c, const struct inode_sight *sight, Coppice__Inode *msg,
+		    struct inode_refusal *refusal)
+{
+	int r;
+
 	msg->uid = sight->st.st_uid;
 	msg->gid = sight->st.st_gid;
-	if (!S_ISREG(msg->mode))
+	if (S_ISFIFO(msg->mode))
 		return 0;
 	msg->atime_ns = timespec_ns(&sight->st.st_atim);
+	msg->mtime_ns = timespec_ns(&sight->st.st_mtim);
 	cut_number(msg);
-	return add_xattrs(c, sight, msg);
+	r = set_fs_flags(c, sight, msg, refusal);
+	return r < 0 || refusal->why ? r : add_xattrs(c, sight, msg);
 }
 
 static int set_stat(struct collect *c, const struct inode_sight *sight, Coppice__Inode *msg)
@@ -291,5 +390,6 @@ int inode_describe(struct collect *c, const struct inode_sight *sight, Coppice__
 	r = set_storage(c, sight, msg, refusal);
 	if (r < 0 || refusal->why)
 		return r;
-	return inode_needs_content(msg) ? set_made(c, sight, msg) : set_found(c, sight, msg);
+	return inode_needs_content(msg) ? set_made(c, sight, msg, refusal)
+					: set_found(c, sight, msg, refusal);
 }

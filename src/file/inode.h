@@ -13,8 +13,9 @@
  *	SHMEM .... shared anonymous memory, which the kernel calls "/dev/zero (deleted)"
  *	MEMFD .... memfd_create()
  *	HUGETLB .. shared anonymous huge pages, or a memfd made of them
- * A file whose name is gone or taken by another, but which has other links, is refused: which they
- * are cannot be found out short of a walk through its whole file system.
+ *	HANDLE ... the name it was opened by is gone or taken by another, but it has others: which they
+ *		   are cannot be found out short of a walk through its whole file system. A file
+ *		   handle leads to it. Where the file system gives none it is refused.
  */
 #pragma once
 
@@ -42,7 +43,8 @@ int inode_collect_fd(struct collect *c, const struct file_probe *probe, uint32_t
 int inode_open_content(struct collect *c, uint32_t inode, int *ret_fd);
 static inline bool inode_needs_content(const Coppice__Inode *inode)
 {
-	return inode->storage != COPPICE__INODE_STORAGE__INODE_STORAGE_PATH;
+	return inode->storage != COPPICE__INODE_STORAGE__INODE_STORAGE_PATH &&
+	       inode->storage != COPPICE__INODE_STORAGE__INODE_STORAGE_HANDLE;
 }
 
 /* ---- rebuild ------------------------------------------------------------------------------ */
@@ -54,6 +56,14 @@ int rebuild_inodes_check(struct rebuild *r);
  * needs_content set), and gives each mapped one its numbers in the stubs: map_fd and map_fd_rw.
  */
 int rebuild_inodes_create(struct rebuild *r);
+/*
+ * A new description of the file behind @ri, opened as @path: NULL is the inode's own; @unlinked: that
+ * name was removed, so it is given for a moment only. A descriptor, or -errno with a chain.
+ */
+int rebuild_inode_open(struct rebuild *r, const struct rebuild_inode *ri, const char *path,
+		       bool unlinked, uint32_t flags);
+/* Is this the file that @inode is found as? */
+bool inode_is_at(const struct rebuild *r, const Coppice__Inode *inode, const struct stat *st);
 /* Sends what is mapped into the first stub, at those numbers; its children inherit them. */
 int rebuild_inodes_send(struct rebuild *r, struct puppet *first);
 /* After the content is in place: owner, mode, seals, times. */

@@ -18,7 +18,9 @@ static uint32_t flags_for_open(uint32_t file_flags)
 {
 	if (file_flags & O_PATH)
 		return (file_flags & (O_PATH | O_NOFOLLOW | O_DIRECTORY)) | O_CLOEXEC;
-	return open_time_flags(file_flags) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	/* An append-only file can be opened for writing in no other way. */
+	return open_time_flags(file_flags) | (file_flags & O_APPEND) | O_CLOEXEC | O_NONBLOCK |
+	       O_NOCTTY;
 }
 
 int open_path(const char *path, uint32_t file_flags)

@@ -16,6 +16,7 @@ struct inode_node {
 	dev_t dev;
 	ino_t ino;
 	const char *magic;   /* the first way to it that was seen */
+	const char *text;    /* the link that msg->path is made of */
 	Coppice__Inode *msg; /* NULL: refused */
 };
 

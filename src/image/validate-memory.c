@@ -11,6 +11,7 @@ enum {
 	AUXV_MAX = 4096, /* AT_VECTOR_SIZE words, far below this on any architecture */
 	AUXV_ENTRY = 16,
 	N_PKEYS = 16,
+	HANDLE_MAX = 128, /* MAX_HANDLE_SZ */
 };
 
 static bool aligned(const struct validation *v, uint64_t value)
@@ -191,6 +192,12 @@ int validate_inode(const struct validation *v, const ProtobufCMessage *msg)
 	case COPPICE__INODE_STORAGE__INODE_STORAGE_DELETED:
 		if (inode->path[0] == '\0')
 			return invalid(v, "path: missing");
+		break;
+	case COPPICE__INODE_STORAGE__INODE_STORAGE_HANDLE:
+		if (inode->path[0] == '\0' || inode->handle.len == 0 ||
+		    inode->handle.len > HANDLE_MAX)
+			return invalid(v, "handle: %zu bytes, path \"%s\"", inode->handle.len,
+				       inode->path);
 		break;
 	default:
 		break;

@@ -278,25 +278,10 @@ static int check_owner(void)
 	return 0;
 }
 
-/* Its own name is gone; the other one cannot be found. */
-static int make_linked(void)
-{
-	fd = make_file("file", 1);
-	return link("file", "other") < 0 || unlink("file") < 0;
-}
-
 static int make_proc(void)
 {
 	fd = open("/proc/self/status", O_RDONLY);
 	return fd < 0;
-}
-
-static int make_removed_directory(void)
-{
-	if (mkdir("dir", 0700) < 0)
-		return 1;
-	fd = open("dir", O_RDONLY | O_DIRECTORY);
-	return rmdir("dir") < 0;
 }
 
 static const struct live_row rows[] = {
@@ -313,11 +298,7 @@ static const struct live_row rows[] = {
 	 .check = check_flags,
 	 .dump_options = "--check-content",
 	 .restore_options = "--check-content"},
-	{.name = "linked", .make = make_linked, .refused = "path no longer leads to it"},
 	{.name = "proc", .make = make_proc, .refused = "this kind of open file is not supported"},
-	{.name = "removed-directory",
-	 .make = make_removed_directory,
-	 .refused = "a directory that has been removed"},
 };
 
 int main(int argc, char **argv)
