@@ -34,6 +34,7 @@ void collect_init(struct collect *c, struct context *ctx, struct arena *arena,
 
 void collect_deinit(struct collect *c)
 {
+	files_collect_deinit(c);
 	witnesses_free(c->witnesses);
 	c->witnesses = NULL;
 	for (size_t i = 0; i < c->n_processes; i++)

@@ -17,8 +17,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include "file/owner.h"
@@ -61,15 +63,24 @@ void fd_source_deinit(struct fd_source *s)
 
 int file_probe_dup(struct collect *c, const struct file_probe *probe, int *ret_fd)
 {
+	if (probe->in_flight) {
+		int fd = fcntl(probe->fd, F_DUPFD_CLOEXEC, 0);
+
+		if (fd < 0)
+			return err_sys(c->ctx, -errno, "fcntl(F_DUPFD_CLOEXEC)");
+		*ret_fd = fd;
+		return 0;
+	}
 	return puppet_fd_out(c->ctx, probe->process->puppet, probe->number, ret_fd);
 }
 
-static int look_at(struct fd_source *s, struct file_probe *probe)
+/* @pidfd: where probe->number is to be had from, unless it is here already. */
+static int look_at(struct collect *c, int pidfd, struct file_probe *probe)
 {
-	struct collect *c = s->c;
 	struct statfs fs;
 
-	probe->fd = sys_pidfd_getfd(s->pidfd, probe->number);
+	if (!probe->in_flight)
+		probe->fd = sys_pidfd_getfd(pidfd, probe->number);
 	if (probe->fd < 0)
 		return err_sys(c->ctx, probe->fd, "pidfd_getfd(%d)", probe->number);
 	if (fstat(probe->fd, &probe->st) < 0)
@@ -80,40 +91,38 @@ static int look_at(struct fd_source *s, struct file_probe *probe)
 	return 0;
 }
 
-static int refuse_unsupported(struct fd_source *s, const struct file_probe *probe,
+static int refuse_unsupported(struct collect *c, const struct file_probe *probe,
 			      const struct file_unsupported *known)
 {
-	return collect_refuse(s->c, "have the program close it before the dump",
-			      "%s, fd %d (%s): is %s: %s", collect_name(s->c, s->p), probe->number,
-			      probe->link, known->what, known->why);
+	return collect_refuse(c, "have the program close it before the dump",
+			      "%s, fd %d (%s): is %s: %s", collect_name(c, probe->process),
+			      probe->number, probe->link, known->what, known->why);
 }
 
-static int refuse_unknown(struct fd_source *s, const struct file_probe *probe)
+static int refuse_unknown(struct collect *c, const struct file_probe *probe)
 {
-	return collect_refuse(s->c, NULL,
-			      "%s, fd %d: %s: this kind of open file is not supported yet",
-			      collect_name(s->c, s->p), probe->number, probe->link);
+	return collect_refuse(c, NULL, "%s, fd %d: %s: this kind of open file is not supported yet",
+			      collect_name(c, probe->process), probe->number, probe->link);
 }
 
 /* Fills @node for the descriptor in its probe; node->msg stays NULL when it is refused. */
-static int describe(struct fd_source *s, struct file_node *node)
+static int describe(struct collect *c, int pidfd, struct file_node *node)
 {
 	struct file_probe *probe = &node->probe;
 	const struct file_unsupported *known;
-	struct collect *c = s->c;
 	size_t refusals = c->n_refusals;
 	Coppice__File *msg;
 	int r;
 
-	r = look_at(s, probe);
+	r = look_at(c, pidfd, probe);
 	if (r < 0)
 		return r;
 	known = file_unsupported_find(probe->link, probe->fs_type);
 	if (known)
-		return refuse_unsupported(s, probe, known);
+		return refuse_unsupported(c, probe, known);
 	node->kind = find_kind(probe);
 	if (!node->kind)
-		return refuse_unknown(s, probe);
+		return refuse_unknown(c, probe);
 	msg = arena_new(c->arena, Coppice__File);
 	if (!msg)
 		return err_oom(c->ctx);
@@ -148,25 +157,27 @@ static int publish(struct collect *c, struct file_node *node)
 	return 0;
 }
 
-static int new_node(struct fd_source *s, const struct file_probe *probe,
+static int new_node(struct collect *c, int pidfd, const struct file_probe *probe,
 		    struct file_node **ret_node)
 {
-	struct file_node *node = arena_new(s->c->arena, struct file_node);
+	struct file_node *node = arena_new(c->arena, struct file_node);
 	int r;
 
 	if (!node)
-		return err_oom(s->c->ctx);
+		return err_oom(c->ctx);
 	*node = (struct file_node){.probe = *probe};
-	node->probe.link = arena_strdup(s->c->arena, probe->link);
+	node->probe.link = arena_strdup(c->arena, probe->link);
 	if (!node->probe.link)
-		return err_oom(s->c->ctx);
-	r = describe(s, node);
-	close_guard(&node->probe.fd);
-	node->probe.fd = -EBADF;
+		return err_oom(c->ctx);
+	r = describe(c, pidfd, node);
+	if (!probe->in_flight) {
+		close_guard(&node->probe.fd);
+		node->probe.fd = -EBADF;
+	}
 	if (r < 0)
 		return r;
 	*ret_node = node;
-	return publish(s->c, node);
+	return publish(c, node);
 }
 
 /* ---- telling them apart -------------------------------------------------------------------- */
@@ -199,23 +210,32 @@ static struct file_node *find_root(const struct collect_files *files,
 	return NULL;
 }
 
+/* Whose descriptor @probe is, and its number there, as kcmp() wants them. */
+static pid_t holder(const struct file_probe *probe, unsigned long *ret_number)
+{
+	*ret_number = (unsigned long)(probe->in_flight ? probe->fd : probe->number);
+	return probe->in_flight ? getpid() : probe->process->puppet->tid;
+}
+
 /* The description, or where in the tree below @root its node belongs. */
-static int search(struct fd_source *s, struct file_node *root, int number,
+static int search(struct collect *c, struct file_node *root, const struct file_probe *probe,
 		  struct file_node **ret_found, struct file_node ***ret_place)
 {
+	unsigned long number, other_number;
+	pid_t pid = holder(probe, &number);
 	struct file_node *node = root;
 	struct file_node **place = NULL;
 
 	while (node) {
-		int order = sys_kcmp(s->tid, node->probe.process->puppet->tid, KCMP_FILE,
-				     (unsigned long)number, (unsigned long)node->probe.number);
+		pid_t other = holder(&node->probe, &other_number);
+		int order = sys_kcmp(pid, other, KCMP_FILE, number, other_number);
 
 		if (order == 0) {
 			*ret_found = node;
 			return 0;
 		}
 		if (order != 1 && order != 2)
-			return err_sys(s->c->ctx, order < 0 ? order : -EIO, "kcmp(KCMP_FILE)");
+			return err_sys(c->ctx, order < 0 ? order : -EIO, "kcmp(KCMP_FILE)");
 		place = order == 1 ? &node->less : &node->greater;
 		node = *place;
 	}
@@ -224,24 +244,24 @@ static int search(struct fd_source *s, struct file_node *root, int number,
 	return 0;
 }
 
-int description_find(struct fd_source *s, const struct file_probe *probe,
-		     struct file_node **ret_node)
+static int find_or_add(struct collect *c, int pidfd, const struct file_probe *probe,
+		       struct file_node **ret_node)
 {
-	struct collect_files *files = s->c->files;
+	struct collect_files *files = c->files;
 	uint64_t hash = bucket_hash(probe);
 	struct file_node *root = find_root(files, probe, hash);
 	struct file_node **place = NULL;
 	struct file_node *found = NULL;
 	int r;
 
-	r = search(s, root, probe->number, &found, &place);
+	r = search(c, root, probe, &found, &place);
 	if (r < 0)
 		return r;
 	if (found) {
 		*ret_node = found;
 		return 0;
 	}
-	r = new_node(s, probe, &found);
+	r = new_node(c, pidfd, probe, &found);
 	if (r < 0)
 		return r;
 	*ret_node = found;
@@ -249,5 +269,73 @@ int description_find(struct fd_source *s, const struct file_probe *probe,
 		*place = found;
 		return 0;
 	}
-	return chains_add(&files->buckets, hash, &found->chain) < 0 ? err_oom(s->c->ctx) : 0;
+	return chains_add(&files->buckets, hash, &found->chain) < 0 ? err_oom(c->ctx) : 0;
+}
+
+int description_find(struct fd_source *s, const struct file_probe *probe,
+		     struct file_node **ret_node)
+{
+	return find_or_add(s->c, s->pidfd, probe, ret_node);
+}
+
+/* ---- in flight ----------------------------------------------------------------------------- */
+
+/* What is known of a descriptor before its kind is, of one of ours. */
+static int look_at_ours(struct collect *c, struct file_probe *probe)
+{
+	_cleanup_close_ int self = -EBADF;
+	char name[32], *link;
+	int r = proc_open(getpid(), &self);
+
+	if (r < 0)
+		return err_sys(c->ctx, r, "open(/proc/self)");
+	(void)snprintf(name, sizeof(name), "fd/%d", probe->fd);
+	r = proc_read_link(self, name, c->arena, &link);
+	if (r < 0)
+		return err_sys(c->ctx, r, "readlink(/proc/self/%s)", name);
+	probe->link = link;
+	r = proc_read_fdinfo(self, probe->fd, c->arena, &probe->info);
+	return r < 0 ? err_sys(c->ctx, r, "reading /proc/self/fdinfo/%d", probe->fd) : 0;
+}
+
+/* Locks are taken again by a process through its descriptor, of which there is none. */
+static int refuse_locks(struct collect *c, const struct file_probe *probe)
+{
+	if (!strstr(probe->info.rest, "lock:\t"))
+		return 0;
+	return collect_refuse(c,
+			      "have the program receive it, or give the lock up, before the dump",
+			      "%s, fd %d: a locked file (%s) is in flight in it",
+			      collect_name(c, probe->process), probe->number, probe->link);
+}
+
+int description_find_in_flight(struct collect *c, const struct file_probe *carrier, int fd,
+			       struct file_node **ret_node)
+{
+	struct collect_files *files = c->files;
+	struct file_probe probe = {
+		.process = carrier->process,
+		.number = carrier->number,
+		.fd = fd,
+		.in_flight = true,
+	};
+	int *slot = arena_append(c->arena, &files->in_flight, &files->n_in_flight, sizeof(*slot));
+	int r;
+
+	if (!slot) {
+		close_guard(&fd);
+		return err_oom(c->ctx);
+	}
+	*slot = fd;
+	r = look_at_ours(c, &probe);
+	if (r >= 0)
+		r = find_or_add(c, -EBADF, &probe, ret_node);
+	if (r < 0)
+		return err_while(c->ctx, r, "collecting a descriptor in flight");
+	if ((*ret_node)->probe.fd == fd)
+		return refuse_locks(c, &(*ret_node)->probe);
+	/* known already */
+	close_guard(slot);
+	files->n_in_flight--;
+	return 0;
 }

@@ -21,3 +21,10 @@ void fd_source_deinit(struct fd_source *s);
  */
 int description_find(struct fd_source *s, const struct file_probe *probe,
 		     struct file_node **ret_node);
+
+/*
+ * The same for a descriptor of ours that was received from the socket that @carrier is a descriptor
+ * of: @fd, which is taken over in any case.
+ */
+int description_find_in_flight(struct collect *c, const struct file_probe *carrier, int fd,
+			       struct file_node **ret_node);

@@ -101,23 +101,41 @@ int files_collect(struct collect *c, struct collect_process *p)
 	return 0;
 }
 
+static int while_collecting(struct collect *c, const struct file_node *node, int r)
+{
+	if (r >= 0)
+		return r;
+	return err_while(c->ctx, r, "collecting fd %d (%s) of %s", node->probe.number,
+			 node->probe.link, collect_name(c, node->probe.process));
+}
+
 int files_collect_late(struct collect *c)
 {
 	struct collect_files *files = collect_files_get(c);
 
+	int r = 0;
+
 	if (!files)
 		return err_oom(c->ctx);
-	for (size_t i = 0; i < files->n_nodes; i++) {
+	/* The list grows by what is found in flight. */
+	for (size_t i = 0; r >= 0 && i < files->n_nodes; i++) {
 		struct file_node *node = files->nodes[i];
-		int r;
 
-		if (!node->kind->collect_late)
-			continue;
-		r = node->kind->collect_late(c, &node->probe, node->msg);
-		if (r < 0)
-			return err_while(c->ctx, r, "collecting fd %d (%s) of %s",
-					 node->probe.number, node->probe.link,
-					 collect_name(c, node->probe.process));
+		if (node->kind->collect_queued)
+			r = while_collecting(
+				c, node, node->kind->collect_queued(c, &node->probe, node->msg));
 	}
-	return 0;
+	for (size_t i = 0; r >= 0 && i < files->n_nodes; i++) {
+		struct file_node *node = files->nodes[i];
+
+		if (node->kind->collect_late)
+			r = while_collecting(c, node,
+					     node->kind->collect_late(c, &node->probe, node->msg));
+	}
+	return r;
+}
+
+void files_collect_deinit(struct collect *c)
+{
+	collect_files_deinit(c->files);
 }

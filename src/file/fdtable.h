@@ -15,6 +15,8 @@
 int files_collect(struct collect *c, struct collect_process *p);
 /* When all tables are known: what needs the others (pipes, locks). */
 int files_collect_late(struct collect *c);
+/* Closes what collecting keeps open; c->files stays in the arena. */
+void files_collect_deinit(struct collect *c);
 
 /* Restore: is everything there that the files need? Reports with rebuild_refuse. */
 int rebuild_files_check(struct rebuild *r);

@@ -173,8 +173,9 @@ int inode_collect_fd(struct collect *c, const struct file_probe *probe, uint32_t
 	};
 	char name[32];
 
-	(void)snprintf(name, sizeof(name), "fd/%d", probe->number);
-	sight.magic = magic_path(c, probe->process, name);
+	(void)snprintf(name, sizeof(name), "fd/%d", probe->in_flight ? probe->fd : probe->number);
+	sight.magic = probe->in_flight ? arena_printf(c->arena, "/proc/self/%s", name)
+				       : magic_path(c, probe->process, name);
 	if (!sight.magic)
 		return err_oom(c->ctx);
 	(void)snprintf(name, sizeof(name), "fd %d", probe->number);

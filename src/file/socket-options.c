@@ -394,7 +394,8 @@ static int set_buffer(struct rebuild *r, int fd, int number, int force, const ch
 
 	if (result < 0)
 		return err_sys(r->ctx, result, "getsockopt(%s)", name);
-	if (ALIGN_UP(now, 2U) == size || setsockopt(fd, SOL_SOCKET, force, &half, sizeof(half)) >= 0)
+	if (ALIGN_UP(now, 2U) == size ||
+	    setsockopt(fd, SOL_SOCKET, force, &half, sizeof(half)) >= 0)
 		return 0;
 	if (errno != EPERM)
 		return err_sys(r->ctx, -errno, "setsockopt(%sFORCE, %d)", name, half);
@@ -403,8 +404,8 @@ static int set_buffer(struct rebuild *r, int fd, int number, int force, const ch
 
 static int set_buffers(struct rebuild *r, const Coppice__SocketOptions *options, int fd)
 {
-	int result = set_buffer(r, fd, SO_SNDBUF, SO_SNDBUFFORCE, "SO_SNDBUF",
-				options->send_buffer);
+	int result =
+		set_buffer(r, fd, SO_SNDBUF, SO_SNDBUFFORCE, "SO_SNDBUF", options->send_buffer);
 
 	if (result >= 0)
 		result = set_buffer(r, fd, SO_RCVBUF, SO_RCVBUFFORCE, "SO_RCVBUF",
@@ -474,8 +475,8 @@ static int set_filter(struct rebuild *r, const Coppice__SocketOptions *options, 
 	int result = 0;
 
 	if (program.len > 0)
-		result = set(r, fd, SO_ATTACH_FILTER, "SO_ATTACH_FILTER", &program,
-			     sizeof(program));
+		result =
+			set(r, fd, SO_ATTACH_FILTER, "SO_ATTACH_FILTER", &program, sizeof(program));
 	return result < 0 ? result
 			  : set_int(r, fd, lock_filter.number, lock_filter.name,
 				    *field_of(&lock_filter, options));
@@ -498,8 +499,8 @@ static int set_late(struct rebuild *r, const Coppice__SocketOptions *options, in
 	if (result >= 0)
 		result = set_buffers(r, options, fd);
 	if (result >= 0)
-		result = set_timeout(r, fd, SO_RCVTIMEO, "SO_RCVTIMEO",
-				     options->receive_timeout_us);
+		result =
+			set_timeout(r, fd, SO_RCVTIMEO, "SO_RCVTIMEO", options->receive_timeout_us);
 	if (result >= 0)
 		result = set_timeout(r, fd, SO_SNDTIMEO, "SO_SNDTIMEO", options->send_timeout_us);
 	if (result >= 0)

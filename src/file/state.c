@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "util/cleanup.h"
 #include "util/macro.h"
 
 struct collect_files *collect_files_get(struct collect *c)
@@ -20,6 +21,14 @@ struct collect_files *collect_files_get(struct collect *c)
 	chains_init(&files->pipes, c->arena);
 	c->files = files;
 	return files;
+}
+
+void collect_files_deinit(struct collect_files *files)
+{
+	for (size_t i = 0; files && i < files->n_in_flight; i++)
+		close_guard(&files->in_flight[i]);
+	if (files)
+		files->n_in_flight = 0;
 }
 
 static uint32_t file_pipe(const Coppice__File *file)

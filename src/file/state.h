@@ -28,8 +28,8 @@ struct file_node {
 	struct file_node *less; /* in kcmp's order */
 	struct file_node *greater;
 	const struct file_kind *kind; /* NULL: refused */
-	struct file_probe probe;      /* kept for collect_late; probe.fd is closed */
-	Coppice__File *msg;	      /* NULL: refused */
+	struct file_probe probe; /* kept for collect_late; probe.fd is closed, unless in flight */
+	Coppice__File *msg;	 /* NULL: refused */
 };
 
 struct collect_files {
@@ -40,6 +40,8 @@ struct collect_files {
 	struct chains buckets;	  /* struct file_node: roots of kcmp trees */
 	struct file_node **nodes; /* every description, in order of first reference */
 	size_t n_nodes;
+	int *in_flight; /* descriptors of ours for what is in flight; owned */
+	size_t n_in_flight;
 	struct chains pipes; /* struct pipe_node; see pipes.c */
 	uint32_t n_pipes;
 	ino_t *ancestor_pipes; /* inodes of what the tree's ancestors have open, sorted */
@@ -71,6 +73,9 @@ struct rebuild_file_state {
 
 /* Made at first use; NULL after an allocation failure. */
 struct rebuild_file_state *rebuild_file_state_get(struct rebuild *r);
+
+/* The descriptors that are kept of what is in flight; takes NULL. */
+void collect_files_deinit(struct collect_files *files);
 
 /* A duplicate of the probed descriptor, here; owned by the caller. */
 int file_probe_dup(struct collect *c, const struct file_probe *probe, int *ret_fd);

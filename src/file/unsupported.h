@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 struct file_unsupported {
-	const char *link;  /* what /proc/PID/fd/N begins with */
-	uint64_t fs_type;  /* statfs f_type, where a file could have a path like that; else 0 */
+	const char *link; /* what /proc/PID/fd/N begins with */
+	uint64_t fs_type; /* statfs f_type, where a file could have a path like that; else 0 */
 	const char *what; /* "a userfaultfd" */
 	const char *why;
 };

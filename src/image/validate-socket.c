@@ -19,8 +19,8 @@ int validate_socket_options(const struct validation *v, const ProtobufCMessage *
 		return invalid(v, "options.send_buffer, receive_buffer: %u, %u", o->send_buffer,
 			       o->receive_buffer);
 	if (o->receive_timeout_us < 0 || o->send_timeout_us < 0)
-		return invalid(v, "options.receive_timeout_us, send_timeout_us: %" PRId64
-				  ", %" PRId64,
+		return invalid(v,
+			       "options.receive_timeout_us, send_timeout_us: %" PRId64 ", %" PRId64,
 			       o->receive_timeout_us, o->send_timeout_us);
 	if (strlen(o->device) >= IFNAMSIZ)
 		return invalid(v, "options.device: %s", o->device);

@@ -17,6 +17,9 @@ struct file_probe {
 	int number;
 	int fd; /* a duplicate of ours (pidfd_getfd); -EBADF where none can be had (O_PATH is fine)
 		 */
+	/* Sent through a socket and not received yet: process and number are those of a descriptor
+	 * of the socket, for messages; what can be read is read from @fd, which stays open. */
+	bool in_flight;
 	struct stat st;
 	uint64_t fs_type;	 /* statfs f_type */
 	const char *link;	 /* /proc/PID/fd/N */
@@ -29,8 +32,11 @@ struct file_kind {
 
 	bool (*matches)(const struct file_probe *probe);
 	/* Fills @file's member; called once per open file description. @probe and @file live as long
-	 * as the collection; probe->fd does not. */
+	 * as the collection; probe->fd does not, unless it is in flight. */
 	int (*collect)(struct collect *c, const struct file_probe *probe, Coppice__File *file);
+	/* What is in flight in it: called for every description, also for those found by it. */
+	int (*collect_queued)(struct collect *c, const struct file_probe *probe,
+			      Coppice__File *file);
 	/* After all descriptors are known (pipe ends, locks): what needs the others. */
 	int (*collect_late)(struct collect *c, const struct file_probe *probe, Coppice__File *file);
 

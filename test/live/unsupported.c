@@ -82,8 +82,8 @@ static int make_seccomp(void)
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return 1;
-	return made(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-			    SECCOMP_FILTER_FLAG_NEW_LISTENER, &program),
+	return made(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+			    &program),
 		    "seccomp(SECCOMP_FILTER_FLAG_NEW_LISTENER)");
 }
 
@@ -108,14 +108,38 @@ static int make_kvm(void)
 }
 
 static const struct live_row rows[] = {
-	{.name = "userfaultfd", .make = make_userfaultfd, .check = check_open, .refused = "is a userfaultfd"},
-	{.name = "perf_event", .make = make_perf_event, .check = check_open, .refused = "is a performance counter (perf_event_open)"},
-	{.name = "bpf_program", .make = make_bpf_program, .check = check_open, .refused = "is a BPF program"},
-	{.name = "landlock", .make = make_landlock, .check = check_open, .refused = "is a Landlock ruleset"},
-	{.name = "seccomp", .make = make_seccomp, .check = check_open, .refused = "is the listener of a seccomp filter"},
-	{.name = "fscontext", .make = make_fscontext, .check = check_open, .refused = "is a file system being configured (fsopen)"},
-	{.name = "secret", .make = make_secret, .check = check_open, .refused = "is secret memory (memfd_secret)"},
-	{.name = "kvm", .make = make_kvm, .check = check_open, .refused = "is a virtual machine (KVM)"},
+	{.name = "userfaultfd",
+	 .make = make_userfaultfd,
+	 .check = check_open,
+	 .refused = "is a userfaultfd"},
+	{.name = "perf_event",
+	 .make = make_perf_event,
+	 .check = check_open,
+	 .refused = "is a performance counter (perf_event_open)"},
+	{.name = "bpf_program",
+	 .make = make_bpf_program,
+	 .check = check_open,
+	 .refused = "is a BPF program"},
+	{.name = "landlock",
+	 .make = make_landlock,
+	 .check = check_open,
+	 .refused = "is a Landlock ruleset"},
+	{.name = "seccomp",
+	 .make = make_seccomp,
+	 .check = check_open,
+	 .refused = "is the listener of a seccomp filter"},
+	{.name = "fscontext",
+	 .make = make_fscontext,
+	 .check = check_open,
+	 .refused = "is a file system being configured (fsopen)"},
+	{.name = "secret",
+	 .make = make_secret,
+	 .check = check_open,
+	 .refused = "is secret memory (memfd_secret)"},
+	{.name = "kvm",
+	 .make = make_kvm,
+	 .check = check_open,
+	 .refused = "is a virtual machine (KVM)"},
 };
 
 int main(int argc, char **argv)
