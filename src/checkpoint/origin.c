@@ -71,7 +71,8 @@ static int check_clocks(struct rebuild *r)
 
 	if (rc < 0)
 		return rc;
-	if (strcmp(boot_id, o->boot_id) == 0 || r->opt.keep_clocks)
+	r->other_boot = strcmp(boot_id, o->boot_id) != 0;
+	if (!r->other_boot || r->opt.keep_clocks)
 		return 0;
 	return rebuild_refuse(
 		r, "--keep-clocks restores it all the same",

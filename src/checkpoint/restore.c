@@ -130,6 +130,8 @@ static int stage_resume(struct restore *s)
 	int r = dress_resume(&s->rebuild);
 
 	if (r >= 0)
+		r = rebuild_files_resume(&s->rebuild);
+	if (r >= 0)
 		r = become_all(&s->rebuild);
 	if (r >= 0 && s->verify)
 		r = verify_compare_registers(s->verify);

@@ -30,9 +30,11 @@ int rebuild_files_install(struct rebuild *r, struct rebuild_process *p);
  */
 int rebuild_files_last(struct rebuild *r);
 /*
- * Locks. Closes the coordinator's copies and, in processes with locks, those of mapped files: nothing
+ * Locks. Closes the coordinator's copies, but for those of kinds with a resume phase, and, in processes with locks, those of mapped files: nothing
  * can be done with them any more.
  */
 int rebuild_files_lock(struct rebuild *r);
+/* What begins to run with the program (timers), after verification. Then nothing is open here. */
+int rebuild_files_resume(struct rebuild *r);
 /* Closes what is still open here; may be called more than once. */
 void rebuild_files_deinit(struct rebuild *r);

@@ -141,6 +141,12 @@ int rebuild_inodes_send(struct rebuild *r, struct puppet *first)
 	return result < 0 ? err_while(r->ctx, result, "sending the files that are mapped") : 0;
 }
 
+static void close_file(struct rebuild_file *file)
+{
+	close_guard(&file->fd);
+	file->fd = -EBADF;
+}
+
 /* ---- last ---------------------------------------------------------------------------------- */
 
 static int finish_file(struct rebuild *r, const struct rebuild_file *file)
@@ -173,15 +179,32 @@ int rebuild_files_lock(struct rebuild *r)
 	int result = locks_rebuild(r);
 
 	/* An end of a pipe that we kept would hide from a process that it is alone. */
-	rebuild_files_deinit(r);
+	pipes_rebuild_deinit(r);
+	for (size_t i = 0; i < r->n_files; i++)
+		if (!file_kind_of(r->files[i].msg)->resume)
+			close_file(&r->files[i]);
 	return result;
+}
+
+/* ---- resume -------------------------------------------------------------------------------- */
+
+int rebuild_files_resume(struct rebuild *r)
+{
+	for (size_t i = 0; i < r->n_files; i++) {
+		struct rebuild_file *file = &r->files[i];
+		const struct file_kind *kind = file_kind_of(file->msg);
+		int result = kind->resume ? kind->resume(r, file->msg, file->fd) : 0;
+
+		if (result < 0)
+			return while_restoring(r, result, file->msg);
+		close_file(file);
+	}
+	return 0;
 }
 
 void rebuild_files_deinit(struct rebuild *r)
 {
 	pipes_rebuild_deinit(r);
-	for (size_t i = 0; i < r->n_files; i++) {
-		close_guard(&r->files[i].fd);
-		r->files[i].fd = -EBADF;
-	}
+	for (size_t i = 0; i < r->n_files; i++)
+		close_file(&r->files[i]);
 }

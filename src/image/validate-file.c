@@ -9,6 +9,7 @@ enum {
 	FD_MAX = 1 << 30,	      /* the highest value of fs.nr_open */
 	PIPE_CAPACITY_MAX = 1U << 31, /* round_pipe_size(), fs/pipe.c */
 	TERMIOS_MAX = 128,	      /* struct termios2 has 44 */
+	TIMER_FLAGS = 3,	      /* TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET */
 };
 
 int validate_fd_table(const struct validation *v, const ProtobufCMessage *msg)
@@ -44,6 +45,17 @@ static int check_content(const struct validation *v, const char *kind,
 	return 0;
 }
 
+static int check_timer(const struct validation *v, const Coppice__TimerFd *t)
+{
+	if (t->flags & ~TIMER_FLAGS)
+		return invalid(v, "timerfd.flags: %#x", t->flags);
+	if (t->value_ns < 0)
+		return invalid(v, "timerfd.value_ns: %" PRId64, t->value_ns);
+	if (t->interval_ns < 0)
+		return invalid(v, "timerfd.interval_ns: %" PRId64, t->interval_ns);
+	return 0;
+}
+
 int validate_file(const struct validation *v, const ProtobufCMessage *msg)
 {
 	const Coppice__File *file = (const Coppice__File *)msg;
@@ -59,6 +71,8 @@ int validate_file(const struct validation *v, const ProtobufCMessage *msg)
 		return check_content(v, "pipe", file->pipe->content);
 	case COPPICE__FILE__KIND_FIFO:
 		return check_content(v, "fifo", file->fifo->content);
+	case COPPICE__FILE__KIND_TIMERFD:
+		return check_timer(v, file->timerfd);
 	case COPPICE__FILE__KIND_TTY:
 		if (file->tty->termios.len > TERMIOS_MAX)
 			return invalid(v, "tty.termios: %zu bytes", file->tty->termios.len);

@@ -6,6 +6,7 @@
 #include "kernel/proc.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -34,15 +35,26 @@ int parse_fdinfo(const char *text, struct arena *arena, struct proc_fdinfo *ret)
 	return 0;
 }
 
-int proc_read_fdinfo(int proc_fd, int number, struct arena *arena, struct proc_fdinfo *ret)
+static int read_fdinfo(int dir_fd, const char *path, struct arena *arena, struct proc_fdinfo *ret)
 {
 	_cleanup_free_ char *text = NULL;
+	int r = proc_read_file(dir_fd, path, &text, NULL);
+
+	return r < 0 ? r : parse_fdinfo(text, arena, ret);
+}
+
+int proc_read_fdinfo(int proc_fd, int number, struct arena *arena, struct proc_fdinfo *ret)
+{
 	char name[32];
-	int r;
 
 	(void)snprintf(name, sizeof(name), "fdinfo/%d", number);
-	r = proc_read_file(proc_fd, name, &text, NULL);
-	if (r < 0)
-		return r;
-	return parse_fdinfo(text, arena, ret);
+	return read_fdinfo(proc_fd, name, arena, ret);
+}
+
+int proc_read_own_fdinfo(int fd, struct arena *arena, struct proc_fdinfo *ret)
+{
+	char path[48];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	return read_fdinfo(AT_FDCWD, path, arena, ret);
 }

@@ -204,6 +204,8 @@ int proc_read_status(int proc_fd, struct arena *arena, struct proc_status *ret);
 int proc_read_maps(int proc_fd, struct arena *arena, bool flags, struct proc_map **ret,
 		   size_t *ret_n);
 int proc_read_fdinfo(int proc_fd, int number, struct arena *arena, struct proc_fdinfo *ret);
+/* The same of a descriptor of ours. */
+int proc_read_own_fdinfo(int fd, struct arena *arena, struct proc_fdinfo *ret);
 int proc_read_limits(int proc_fd, struct proc_limit *ret,
 		     size_t n); /* RLIM_NLIMITS, by RLIMIT_* number */
 int proc_read_timers(int proc_fd, struct arena *arena, struct proc_timer **ret, size_t *ret_n);

@@ -75,6 +75,12 @@ struct uapi_pm_scan_arg {
 #define PR_THP_DISABLE_EXCEPT_ADVISED (1 << 1)
 #endif
 
+/* ---- timerfd_create(2); <linux/timerfd.h> goes not together with <sys/timerfd.h> ---- */
+
+#ifndef TFD_IOC_SET_TICKS
+#define TFD_IOC_SET_TICKS _IOW('T', 0, uint64_t)
+#endif
+
 /* ---- membarrier(2) ---- */
 
 /* An enumerator in the kernel's header, so it cannot be tested for there. */

@@ -48,6 +48,9 @@ struct file_kind {
 	int (*connect)(struct rebuild *r, const Coppice__File *file, int fd);
 	/* When the processes stand with their PIDs (owners, leases). */
 	int (*last)(struct rebuild *r, const Coppice__File *file, int fd);
+	/* After verification, right before the program goes on: what must not begin to run earlier.
+	 * Of kinds that have it, the coordinator keeps a descriptor until then. */
+	int (*resume)(struct rebuild *r, const Coppice__File *file, int fd);
 	/* One line for show and messages. */
 	void (*describe)(const Coppice__File *file, char *buf, size_t size);
 };

@@ -109,7 +109,8 @@ struct rebuild {
 	size_t n_refusals;
 	int *user_ns; /* by UserNs.id - 1: descriptors, -EBADF until made; owned */
 	size_t n_user_ns;
-	int fd_base; /* see above */
+	int fd_base;	 /* see above */
+	bool other_boot; /* the monotonic clocks are others than the image's */
 	/* Things made on disk (deleted files being re-made under a temporary name) to be removed on
 	 * failure: each file module cleans up after itself at once; nothing is left for later. */
 	const struct stub_origin *stub_origin;	 /* what stubs start with; see task/stub.h */

@@ -1,13 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * POSIX timers: ids, notification, interval, and the time that remains.
- *
- * A sampler thread reads the remaining time and the clock once a millisecond. The longest
- * step of the clock between two samples is the time that the program did not exist; across it
- * the remaining time must not have moved on.
- */
+/* POSIX timers: ids, notification, interval, and the time that remains. */
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -16,6 +9,7 @@
 #include <unistd.h>
 
 #include "live.h"
+#include "sampler.h"
 #include "util/macro.h"
 
 #define NS 1000000000LL
@@ -158,58 +152,21 @@ static int check_chosen(void)
 /* ---- remaining time across the dump -------------------------------------------------------- */
 
 static int sampled;
-static pthread_t sampler;
-static volatile int stop;
-static long long longest_gap, drop_across;
 
-static void *sample(void *unused)
+static long long remaining_of_sampled(void)
 {
-	long long clock_before = 0, left_before = 0;
-
-	(void)unused;
-	while (!stop) {
-		struct timespec now;
-		long long left = remaining(sampled);
-
-		(void)clock_gettime(CLOCK_MONOTONIC, &now);
-		if (clock_before && to_ns(now) - clock_before > longest_gap) {
-			longest_gap = to_ns(now) - clock_before;
-			drop_across = left_before - left;
-		}
-		clock_before = to_ns(now);
-		left_before = left;
-		(void)usleep(1000);
-	}
-	return NULL;
+	return remaining(sampled);
 }
 
 static int make_exact(void)
 {
-	const struct sched_param before_others = {.sched_priority = 10};
-
-	if (create(CLOCK_MONOTONIC, SIGEV_NONE, 0, 5000 * NS, 0, &sampled) ||
-	    pthread_create(&sampler, NULL, sample, NULL))
-		return 1;
-	(void)pthread_setschedparam(sampler, SCHED_FIFO, &before_others); /* as far as allowed */
-	return 0;
+	return create(CLOCK_MONOTONIC, SIGEV_NONE, 0, 5000 * NS, 0, &sampled) ||
+	       sampler_start(remaining_of_sampled);
 }
 
-/*
- * Of the time that the program did not exist next to nothing has passed for the timer: on an idle
- * machine the sampler's own period. What a busy one adds by scheduling is in both numbers, so they
- * are compared with each other.
- */
 static int check_exact(void)
 {
-	stop = 1;
-	(void)pthread_join(sampler, NULL);
-	CHECK(longest_gap > 0);
-	CHECK(drop_across >= 0);
-	if (drop_across > longest_gap / 2)
-		return live_fail("%lld us of the remaining time passed while the program did not "
-				 "exist for %lld us",
-				 drop_across / 1000, longest_gap / 1000);
-	return 0;
+	return sampler_check(false);
 }
 
 static const struct live_row rows[] = {

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What /proc/PID/fdinfo/N says of single kinds of files: the lines behind those that all have
+ * (struct proc_fdinfo.rest). Lines that are of no concern, of locks for example, are passed over.
+ *
+ * Each returns 0, -EBADMSG where the text is none that the kernel prints, or -ENOMEM.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+
+struct fdinfo_eventfd {
+	uint64_t count;
+	bool semaphore;
+	bool semaphore_known; /* told since 6.5 */
+};
+
+struct fdinfo_timerfd {
+	int clock;
+	uint64_t ticks;	     /* expirations that nobody has read */
+	uint32_t flags;	     /* TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET */
+	int64_t value_ns;    /* remaining; 0: disarmed, or expired and not yet looked at */
+	int64_t interval_ns; /* 0: expires once */
+};
+
+/* A line of an epoll instance, in the order of its tree, which kcmp_epoll_slot.toff goes by. */
+struct fdinfo_epoll_entry {
+	uint32_t number; /* as it was given to epoll_ctl() */
+	uint32_t events;
+	uint64_t data;
+	uint64_t ino; /* of the file */
+	uint64_t dev; /* st_dev of the file in the kernel's own encoding */
+};
+
+int parse_fdinfo_eventfd(const char *rest, struct fdinfo_eventfd *ret);
+int parse_fdinfo_timerfd(const char *rest, struct fdinfo_timerfd *ret);
+/* Bit i: signal i + 1. */
+int parse_fdinfo_signalfd(const char *rest, uint64_t *ret_mask);
+int parse_fdinfo_epoll(const char *rest, struct arena *arena, struct fdinfo_epoll_entry **ret,
+		       size_t *ret_n);
