@@ -47,6 +47,8 @@ struct collect_files {
 	ino_t *ancestor_pipes; /* inodes of what the tree's ancestors have open, sorted */
 	size_t n_ancestor_pipes;
 	bool ancestors_read;
+	uint32_t *bpf_maps; /* ids of those seen, [BpfMap.map - 1] */
+	size_t n_bpf_maps;
 	bool termios_seen;     /* the terminal's settings are in some TtyFile */
 	uint64_t netns_cookie; /* of coppice's own network namespace; 0: not asked yet */
 	dev_t shm_dev; /* the kernel's own tmpfs (memfds, shared memory); 0: not asked yet */

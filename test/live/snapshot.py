@@ -114,7 +114,7 @@ def fd_links(base):
 def fd_infos(base):
     out = []
     for n in sorted(os.listdir(base + "/fdinfo"), key=int):
-        text = re.sub(r"(mnt_id|ino):.*\n", "", read(base + "/fdinfo/" + n))
+        text = re.sub(r"(mnt_id|ino|map_id):.*\n", "", read(base + "/fdinfo/" + n))
         # the number of an eventfd is the kernel's; a timerfd goes on
         text = re.sub(r"(eventfd-id|ticks|it_value):.*\n", "", text)
         # "lock: 1: FLOCK ADVISORY WRITE 12 fe:00:1234 0 EOF": a file made anew has another inode
