@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "file/description.h"
+#include "file/leases.h"
 #include "file/locks.h"
 #include "file/state.h"
 #include "util/cleanup.h"
@@ -132,7 +133,7 @@ int files_collect_late(struct collect *c)
 			r = while_collecting(c, node,
 					     node->kind->collect_late(c, &node->probe, node->msg));
 	}
-	return r;
+	return r < 0 ? r : leases_collect_late(c);
 }
 
 void files_collect_deinit(struct collect *c)

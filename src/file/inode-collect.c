@@ -169,7 +169,8 @@ int inode_collect_fd(struct collect *c, const struct file_probe *probe, uint32_t
 	struct inode_sight sight = {
 		.text = probe->link,
 		.st = probe->st,
-		.leased = strstr(probe->info.rest, ": LEASE ") != NULL,
+		.leased = strstr(probe->info.rest, ": LEASE  ") &&
+			  !strstr(probe->info.rest, ": LEASE  ACTIVE    READ "),
 	};
 	char name[32];
 

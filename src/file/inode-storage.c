@@ -188,7 +188,13 @@ static int set_handle(struct collect *c, const struct inode_sight *sight, Coppic
 	r = S_ISREG(sight->st.st_mode) || S_ISFIFO(sight->st.st_mode)
 		    ? inode_handle_collect(c, sight, msg)
 		    : 0;
-	if (r == 0) {
+	if (r == 0 && msg->fs_type == OVERLAYFS_SUPER_MAGIC) {
+		/* ovl_getattr() gives the link count of the real file, which one below keeps */
+		refusal->why =
+			"its path no longer leads to it, and overlayfs does not tell whether it "
+			"has other names";
+		refusal->hint = "close it, or mount the overlay with nfs_export=on";
+	} else if (r == 0) {
 		refusal->why = "its path no longer leads to it, but it has other names, which "
 			       "cannot be found out";
 		refusal->hint = "give it back the name it was opened by, or close it";

@@ -11,7 +11,7 @@ struct inode_sight {
 	const char *magic; /* "/proc/812/fd/7", "/proc/812/map_files/..."; arena */
 	const char *text;  /* the link's text; arena */
 	struct stat st;	   /* of what it leads to */
-	bool leased;	   /* opening it may break a lease of the tree's own */
+	bool leased;	   /* opening it would break a lease of the tree's own */
 };
 
 /* Why an inode cannot be kept, for collect_refuse. */

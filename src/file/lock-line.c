@@ -11,21 +11,25 @@ static bool parse_kind(const char **at, struct lock_line *lock)
 	static const struct {
 		const char *words;
 		Coppice__FileLock__Kind kind;
+		bool breaking;
+		bool deleg;
 	} kinds[] = {
 		{"POSIX  ADVISORY  ", COPPICE__FILE_LOCK__KIND__POSIX},
 		{"OFDLCK ADVISORY  ", COPPICE__FILE_LOCK__KIND__OFD},
 		{"FLOCK  ADVISORY  ", COPPICE__FILE_LOCK__KIND__FLOCK},
-		{"LEASE  ACTIVE    ", COPPICE__FILE_LOCK__KIND__LEASE},
-		{"LEASE  BREAKING  ", COPPICE__FILE_LOCK__KIND__LEASE},
-		{"LEASE  BREAKER   ", COPPICE__FILE_LOCK__KIND__LEASE},
-		{"DELEG  ACTIVE    ", COPPICE__FILE_LOCK__KIND__LEASE},
-		{"DELEG  BREAKING  ", COPPICE__FILE_LOCK__KIND__LEASE},
-		{"DELEG  BREAKER   ", COPPICE__FILE_LOCK__KIND__LEASE},
+		{"LEASE  ACTIVE    ", COPPICE__FILE_LOCK__KIND__LEASE, false, false},
+		{"LEASE  BREAKING  ", COPPICE__FILE_LOCK__KIND__LEASE, true, false},
+		{"LEASE  BREAKER   ", COPPICE__FILE_LOCK__KIND__LEASE, false, false},
+		{"DELEG  ACTIVE    ", COPPICE__FILE_LOCK__KIND__LEASE, false, true},
+		{"DELEG  BREAKING  ", COPPICE__FILE_LOCK__KIND__LEASE, true, true},
+		{"DELEG  BREAKER   ", COPPICE__FILE_LOCK__KIND__LEASE, false, true},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (scan_literal(at, kinds[i].words)) {
 			lock->kind = kinds[i].kind;
+			lock->breaking = kinds[i].breaking;
+			lock->deleg = kinds[i].deleg;
 			return true;
 		}
 	return false;
@@ -34,8 +38,8 @@ static bool parse_kind(const char **at, struct lock_line *lock)
 static bool parse_type(const char **at, struct lock_line *lock)
 {
 	lock->write = scan_literal(at, "WRITE ");
-	/* a lease that is being given up is of the type that it will have */
-	return lock->write || scan_literal(at, "READ ") || scan_literal(at, "UNLCK ");
+	lock->unlock = !lock->write && scan_literal(at, "UNLCK ");
+	return lock->write || lock->unlock || scan_literal(at, "READ ");
 }
 
 static bool parse_range(const char **at, struct lock_line *lock)

@@ -12,7 +12,10 @@ struct lock_line {
 	Coppice__FileLock__Kind kind;
 	bool waits; /* for the lock above it */
 	bool write;
-	int pid; /* who set it; -1 for OFD locks */
+	bool unlock;   /* a lease that is to be given up */
+	bool breaking; /* a lease: it is to become what it shows */
+	bool deleg;    /* a delegation */
+	int pid;       /* who set it; -1 for OFD locks */
 	uint32_t dev_major;
 	uint32_t dev_minor;
 	uint64_t ino;

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
+#include "file/leases.h"
 #include "file/lock-line.h"
 #include "file/state.h"
 #include "kernel/scan.h"
@@ -51,6 +52,13 @@ static int add_lock(struct collect *c, struct collect_process *p, int number, ui
 	lock->process = p->msg->id;
 	lock->fd_number = (uint32_t)number;
 	lock->write = line->write;
+	if (line->breaking) { /* see leases.c */
+		uint32_t flags = c->cp->files[file - 1]->flags;
+
+		lock->breaking = true;
+		lock->to_read = !line->write && !line->unlock;
+		lock->write = lock->to_read || (flags & O_ACCMODE) != O_RDONLY;
+	}
 	lock->start = line->start;
 	lock->length = line->length;
 	return 0;
@@ -72,9 +80,9 @@ int locks_collect(struct collect *c, struct collect_process *p, int number,
 		if (r < 0)
 			return err_msg(c->ctx, r, "no lock that is known: %.*s",
 				       (int)(scan_line_end(at) - at), at);
-		if (line.kind == LEASE)
-			r = collect_refuse(c, "give the lease up before the dump (F_SETLEASE)",
-					   "%s, fd %d (%s): leases are not supported",
+		if (line.deleg)
+			r = collect_refuse(c, "give it up before the dump (F_SETDELEG)",
+					   "%s, fd %d (%s): delegations are not supported",
 					   collect_name(c, p), number, node->probe.link);
 		else if (line.kind == POSIX ? !seen_by_other_number(c, p, number, node->msg->id)
 					    : first_number)
@@ -89,8 +97,9 @@ int locks_collect(struct collect *c, struct collect_process *p, int number,
 
 static void ask(struct call_table *t, const Coppice__FileLock *lock)
 {
+	int type = lock->write ? F_WRLCK : F_RDLCK;
 	struct flock flock = {
-		.l_type = lock->write ? F_WRLCK : F_RDLCK,
+		.l_type = (short)type,
 		.l_whence = SEEK_SET,
 		.l_start = lock->start,
 		.l_len = lock->length,
@@ -100,6 +109,9 @@ static void ask(struct call_table *t, const Coppice__FileLock *lock)
 	if (lock->kind == FLOCK)
 		index = call_add(t, "flock()", SYS_flock, CALL_IMM(lock->fd_number),
 				 CALL_IMM((lock->write ? LOCK_EX : LOCK_SH) | LOCK_NB));
+	else if (lock->kind == LEASE)
+		index = call_add(t, "fcntl(F_SETLEASE)", SYS_fcntl, CALL_IMM(lock->fd_number),
+				 CALL_IMM(F_SETLEASE), CALL_IMM(type));
 	else
 		index = call_add(t, lock->kind == OFD ? "fcntl(F_OFD_SETLK)" : "fcntl(F_SETLK)",
 				 SYS_fcntl, CALL_IMM(lock->fd_number),
@@ -147,13 +159,15 @@ static int lock_failed(struct rebuild *r, const Coppice__FileLock *lock, const c
 	_cleanup_close_ int proc_fd = -EBADF;
 	struct proc_stat stat;
 
-	if (lock->kind == FLOCK)
+	if (lock->kind == FLOCK || lock->kind == LEASE)
 		(void)err_sys(r->ctx, error, "%s", what);
 	else
 		(void)err_sys(r->ctx, error, "%s, from byte %ld, %ld bytes (0: all)", what,
 			      lock->start, lock->length);
 	if (error != -EAGAIN && error != -EACCES)
 		return error;
+	if (lock->kind == LEASE)
+		return err_while(r->ctx, error, "taking a lease on a file that others have open");
 	if (holder <= 0)
 		return err_while(r->ctx, error, "taking a lock that somebody else holds now");
 	if (proc_open(holder, &proc_fd) < 0 || proc_read_stat(proc_fd, &stat) < 0)
@@ -195,7 +209,11 @@ static int rebuild_some(struct rebuild *r, size_t first, size_t n)
 int locks_rebuild(struct rebuild *r)
 {
 	const Coppice__Checkpoint *cp = r->cp;
+	int prepared = leases_prepare(r);
 	size_t end;
+
+	if (prepared < 0)
+		return prepared;
 
 	for (size_t first = 0; first < cp->n_file_locks; first = end) {
 		int result;
@@ -207,5 +225,5 @@ int locks_rebuild(struct rebuild *r)
 		if (result < 0)
 			return result;
 	}
-	return 0;
+	return leases_settle(r);
 }

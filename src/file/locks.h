@@ -3,8 +3,8 @@
  * File locks, as /proc/PID/fdinfo/N lists those that were set through a descriptor.
  *
  * POSIX locks belong to a descriptor table, OFD locks and flock() to an open file description. A
- * lock that a thread is still waiting for is not there: its system call is restarted. Leases
- * are refused: what a lease breaker was promised cannot be kept while the tree is away.
+ * lock that a thread is still waiting for is not there: its system call is restarted. Leases belong to
+ * a description, too; what is special about them is in leases.c.
  *
  * Between the dump's kill and the restore others may take the lock or change what it guards; a
  * lock that cannot be had again is an error that names who holds it.

@@ -43,7 +43,7 @@ static uint32_t file_pipe(const Coppice__File *file)
 	}
 }
 
-static uint32_t file_inode(const Coppice__File *file)
+uint32_t file_inode(const Coppice__File *file)
 {
 	switch (file->kind_case) {
 	case COPPICE__FILE__KIND_REGULAR:

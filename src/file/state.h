@@ -79,6 +79,9 @@ struct rebuild_file_state *rebuild_file_state_get(struct rebuild *r);
 /* The descriptors that are kept of what is in flight; takes NULL. */
 void collect_files_deinit(struct collect_files *files);
 
+/* Inode.id of what @file refers to; 0: it is a kind of file that has none. */
+uint32_t file_inode(const Coppice__File *file);
+
 /* A duplicate of the probed descriptor, here; owned by the caller. */
 int file_probe_dup(struct collect *c, const struct file_probe *probe, int *ret_fd);
 

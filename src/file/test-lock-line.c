@@ -49,7 +49,18 @@ static const struct {
 	  .dev_minor = 1,
 	  .ino = 2}},
 	{"6: LEASE  BREAKING  UNLCK 9 00:01:2 0 EOF",
-	 {.kind = COPPICE__FILE_LOCK__KIND__LEASE, .pid = 9, .dev_minor = 1, .ino = 2}},
+	 {.kind = COPPICE__FILE_LOCK__KIND__LEASE,
+	  .unlock = true,
+	  .breaking = true,
+	  .pid = 9,
+	  .dev_minor = 1,
+	  .ino = 2}},
+	{"7: DELEG  ACTIVE    READ  9 00:01:2 0 EOF",
+	 {.kind = COPPICE__FILE_LOCK__KIND__LEASE,
+	  .deleg = true,
+	  .pid = 9,
+	  .dev_minor = 1,
+	  .ino = 2}},
 };
 
 static void test_good(void **state)
@@ -62,6 +73,9 @@ static void test_good(void **state)
 		assert_int_equal(got.kind, good[i].want.kind);
 		assert_int_equal(got.waits, good[i].want.waits);
 		assert_int_equal(got.write, good[i].want.write);
+		assert_int_equal(got.unlock, good[i].want.unlock);
+		assert_int_equal(got.breaking, good[i].want.breaking);
+		assert_int_equal(got.deleg, good[i].want.deleg);
 		assert_int_equal(got.pid, good[i].want.pid);
 		assert_int_equal(got.dev_major, good[i].want.dev_major);
 		assert_int_equal(got.dev_minor, good[i].want.dev_minor);

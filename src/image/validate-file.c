@@ -92,7 +92,7 @@ static int by_number(const void *key, const void *element)
 	return number < fd->number ? -1 : number > fd->number;
 }
 
-/* A POSIX lock is taken by its owner, through a descriptor that leads to the file. */
+/* A lock is taken by a process, through a descriptor that leads to the file. */
 static int check_owner(const struct validation *v, const Coppice__FileLock *lock)
 {
 	const Coppice__FdTable *table;
@@ -114,12 +114,25 @@ static int check_owner(const struct validation *v, const Coppice__FileLock *lock
 	return 0;
 }
 
+/* Only files that are found or made as an inode can be leased. */
+static int check_lease(const struct validation *v, const Coppice__FileLock *lock)
+{
+	const Coppice__File *file = v->cp->files[lock->file - 1];
+
+	if (file->kind_case == COPPICE__FILE__KIND_REGULAR ||
+	    file->kind_case == COPPICE__FILE__KIND_MEMFD)
+		return 0;
+	return invalid(v, "file: %u is none that can have a lease", lock->file);
+}
+
 int validate_file_lock(const struct validation *v, const ProtobufCMessage *msg)
 {
 	const Coppice__FileLock *lock = (const Coppice__FileLock *)msg;
+	int r;
 
 	if (lock->start < 0 || lock->length < 0)
 		return invalid(v, "start: %" PRId64 ", %" PRId64 " bytes", lock->start,
 			       lock->length);
-	return lock->kind == COPPICE__FILE_LOCK__KIND__POSIX ? check_owner(v, lock) : 0;
+	r = check_owner(v, lock);
+	return r == 0 && lock->kind == COPPICE__FILE_LOCK__KIND__LEASE ? check_lease(v, lock) : r;
 }

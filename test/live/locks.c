@@ -136,12 +136,70 @@ static int check_waiting(void)
 	return 0;
 }
 
-static int make_lease(void)
+static int child_ends(void)
 {
-	(void)open_file();
-	(void)close(fd);
-	fd = open("file", O_RDONLY);
-	return fcntl(fd, F_SETLEASE, F_RDLCK) < 0;
+	int status;
+
+	CHECK_EQ(waitpid(child, &status, 0), child);
+	CHECK(WIFEXITED(status));
+	CHECK_EQ(WEXITSTATUS(status), 5);
+	return 0;
+}
+
+static bool child_sleeps(void)
+{
+	char path[32], state = 0;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", child);
+	f = fopen(path, "re");
+	if (!f || fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		return false;
+	(void)fclose(f);
+	return state == 'S';
+}
+
+/* The same for flock(), by another description. */
+static int make_flock_waiting(void)
+{
+	if (open_file() || flock(fd, LOCK_SH) < 0)
+		return 1;
+	child = fork();
+	if (child == 0) {
+		fd2 = open("file", O_RDWR);
+		_exit(flock(fd2, LOCK_EX) == 0 ? 5 : 6);
+	}
+	return child < 0 || live_await(child_sleeps);
+}
+
+static int check_flock_waiting(void)
+{
+	CHECK_EQ(waitpid(child, NULL, WNOHANG), 0);
+	fd2 = open("file", O_RDWR);
+	CHECK_EQ(flock(fd2, LOCK_SH | LOCK_NB), 0); /* the child has nothing yet */
+	CHECK_EQ(close(fd2), 0);
+	CHECK_EQ(flock(fd, LOCK_UN), 0);
+	return child_ends();
+}
+
+/* And for a range of an OFD lock. */
+static int make_ofd_waiting(void)
+{
+	if (open_file() || set_lock(F_OFD_SETLK, F_WRLCK, 100, 10) < 0)
+		return 1;
+	child = fork();
+	if (child == 0) {
+		fd = open("file", O_RDWR);
+		_exit(set_lock(F_OFD_SETLKW, F_RDLCK, 105, 0) == 0 ? 5 : 6);
+	}
+	return child < 0 || live_await(child_sleeps);
+}
+
+static int check_ofd_waiting(void)
+{
+	CHECK_EQ(waitpid(child, NULL, WNOHANG), 0);
+	CHECK_EQ(set_lock(F_OFD_SETLK, F_UNLCK, 100, 10), 0);
+	return child_ends();
 }
 
 static const struct live_row rows[] = {
@@ -149,7 +207,8 @@ static const struct live_row rows[] = {
 	{.name = "ofd", .make = make_ofd, .check = check_ofd},
 	{.name = "flock", .make = make_flock, .check = check_flock},
 	{.name = "waiting", .make = make_waiting, .check = check_waiting},
-	{.name = "lease", .make = make_lease, .refused = "leases are not supported"},
+	{.name = "flock-waiting", .make = make_flock_waiting, .check = check_flock_waiting},
+	{.name = "ofd-waiting", .make = make_ofd_waiting, .check = check_ofd_waiting},
 };
 
 int main(int argc, char **argv)
