@@ -34,6 +34,7 @@ void collect_init(struct collect *c, struct context *ctx, struct arena *arena,
 
 void collect_deinit(struct collect *c)
 {
+	c->ahead = proc_ahead_end(c->ahead);
 	files_collect_deinit(c);
 	witnesses_free(c->witnesses);
 	c->witnesses = NULL;
@@ -479,6 +480,58 @@ static int ask_all(struct collect *c)
 	return await_answers(c, &qs, r);
 }
 
+/* ---- what is read ahead --------------------------------------------------------------------- */
+
+/* In the order in which the aspects want it. */
+static const struct proc_wanted wanted_states[] = {
+	{.name = "auxv"},
+	{.name = "coredump_filter"},
+	{.name = "exe", .link = true},
+	{.name = "smaps"},
+	{.name = "cwd", .link = true},
+	{.name = "root", .link = true},
+	{.name = "timers"},
+	{.name = "ns/cgroup", .link = true},
+	{.name = "ns/ipc", .link = true},
+	{.name = "ns/mnt", .link = true},
+	{.name = "ns/net", .link = true},
+	{.name = "ns/pid", .link = true},
+	{.name = "ns/pid_for_children", .link = true},
+	{.name = "ns/time", .link = true},
+	{.name = "ns/time_for_children", .link = true},
+	{.name = "ns/user", .link = true},
+	{.name = "ns/uts", .link = true},
+	{.name = "cgroup"},
+	{.name = "loginuid"},
+	{.name = "oom_score_adj"},
+	{},
+};
+
+/* The numbers that nearly everybody has. */
+static const struct proc_wanted wanted_files[] = {
+	{.name = "fd/0", .link = true},
+	{.name = "fdinfo/0"},
+	{.name = "fd/1", .link = true},
+	{.name = "fdinfo/1"},
+	{.name = "fd/2", .link = true},
+	{.name = "fdinfo/2"},
+	{},
+};
+
+/* Without memory for it nothing is read ahead. */
+static void read_ahead(struct collect *c, const struct proc_wanted *wanted)
+{
+	int *fds = arena_new_n(c->arena, int, c->n_processes);
+
+	c->ahead = proc_ahead_end(c->ahead);
+	for (size_t i = 0; fds && i < c->n_processes; i++)
+		fds[i] = c->processes[i].proc_fd;
+	if (fds)
+		c->ahead = proc_ahead_start(fds, c->n_processes, wanted);
+}
+
+/* ---- the stages ----------------------------------------------------------------------------- */
+
 static int collect_states(struct collect *c)
 {
 	int r = 0;
@@ -526,16 +579,19 @@ int collect_tree(struct collect *c, struct puppet_tree *tree)
 	r = add_processes(c, tree);
 	if (r < 0)
 		return r;
+	read_ahead(c, wanted_states);
 	r = share_collect(c);
 	if (r < 0)
 		return r;
 	r = collect_states(c);
 	if (r < 0)
 		return r;
+	read_ahead(c, wanted_files);
 	r = ns_collect_late(c);
 	if (r < 0)
 		return r;
 	r = collect_files(c);
+	c->ahead = proc_ahead_end(c->ahead);
 	if (r < 0)
 		return r;
 	enter(c, tree);

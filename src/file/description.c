@@ -294,7 +294,7 @@ static int look_at_ours(struct collect *c, struct file_probe *probe)
 	if (r < 0)
 		return err_sys(c->ctx, r, "readlink(/proc/self/%s)", name);
 	probe->link = link;
-	r = proc_read_fdinfo(self, probe->fd, c->arena, &probe->info);
+	r = proc_read_own_fdinfo(probe->fd, c->arena, &probe->info);
 	return r < 0 ? err_sys(c->ctx, r, "reading /proc/self/fdinfo/%d", probe->fd) : 0;
 }
 

@@ -4,9 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "file/description.h"
 #include "file/leases.h"
@@ -35,18 +33,18 @@ static int collect_number(struct fd_source *s, Coppice__FdTable *table, int numb
 {
 	struct collect *c = s->c;
 	struct file_probe probe = {.process = s->p, .number = number, .fd = -EBADF};
-	char name[32], link[PATH_MAX + 1];
+	const struct proc_dir dir = collect_dir(c, s->p);
+	_cleanup_free_ char *link = NULL;
 	struct file_node *node = NULL;
-	ssize_t len;
+	char name[32];
 	int r;
 
 	(void)snprintf(name, sizeof(name), "fd/%d", number);
-	len = readlinkat(s->p->proc_fd, name, link, sizeof(link) - 1);
-	if (len < 0)
-		return err_sys(c->ctx, -errno, "readlink(/proc/%d/%s)", s->p->pid, name);
-	link[len] = '\0';
+	r = proc_dir_link(&dir, name, &link);
+	if (r < 0)
+		return err_sys(c->ctx, r, "readlink(/proc/%d/%s)", s->p->pid, name);
 	probe.link = link;
-	r = proc_read_fdinfo(s->p->proc_fd, number, c->arena, &probe.info);
+	r = proc_read_fdinfo(&dir, number, c->arena, &probe.info);
 	if (r < 0)
 		return err_sys(c->ctx, r, "reading /proc/%d/fdinfo/%d", s->p->pid, number);
 	r = description_find(s, &probe, &node);

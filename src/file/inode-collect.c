@@ -13,6 +13,7 @@
 
 #include "file/inode-storage.h"
 #include "file/state.h"
+#include "util/cleanup.h"
 
 /* ---- the table ---------------------------------------------------------------------------- */
 
@@ -132,17 +133,17 @@ static char *magic_path(struct collect *c, const struct collect_process *p, cons
 static int look(struct collect *c, struct collect_process *p, const char *name,
 		struct inode_sight *ret)
 {
-	char text[PATH_MAX + 1];
+	const struct proc_dir dir = collect_dir(c, p);
+	_cleanup_free_ char *text = NULL;
 	struct inode_sight sight = {};
-	ssize_t len;
+	int r;
 
 	sight.magic = magic_path(c, p, name);
 	if (!sight.magic)
 		return err_oom(c->ctx);
-	len = readlink(sight.magic, text, sizeof(text) - 1);
-	if (len < 0)
-		return err_sys(c->ctx, -errno, "readlink(%s)", sight.magic);
-	text[len] = '\0';
+	r = proc_dir_link(&dir, name, &text);
+	if (r < 0)
+		return err_sys(c->ctx, r, "readlink(%s)", sight.magic);
 	sight.text = arena_strdup(c->arena, text);
 	if (!sight.text)
 		return err_oom(c->ctx);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "kernel/proc-ahead.h"
 #include "kernel/proc-read.h"
 #include "kernel/scan.h"
 #include "util/cleanup.h"
@@ -35,26 +36,25 @@ int parse_fdinfo(const char *text, struct arena *arena, struct proc_fdinfo *ret)
 	return 0;
 }
 
-static int read_fdinfo(int dir_fd, const char *path, struct arena *arena, struct proc_fdinfo *ret)
+int proc_read_fdinfo(const struct proc_dir *dir, int number, struct arena *arena,
+		     struct proc_fdinfo *ret)
 {
 	_cleanup_free_ char *text = NULL;
-	int r = proc_read_file(dir_fd, path, &text, NULL);
-
-	return r < 0 ? r : parse_fdinfo(text, arena, ret);
-}
-
-int proc_read_fdinfo(int proc_fd, int number, struct arena *arena, struct proc_fdinfo *ret)
-{
 	char name[32];
+	int r;
 
 	(void)snprintf(name, sizeof(name), "fdinfo/%d", number);
-	return read_fdinfo(proc_fd, name, arena, ret);
+	r = proc_dir_read(dir, name, &text, NULL);
+	return r < 0 ? r : parse_fdinfo(text, arena, ret);
 }
 
 int proc_read_own_fdinfo(int fd, struct arena *arena, struct proc_fdinfo *ret)
 {
+	_cleanup_free_ char *text = NULL;
 	char path[48];
+	int r;
 
 	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	return read_fdinfo(AT_FDCWD, path, arena, ret);
+	r = proc_read_file(AT_FDCWD, path, &text, NULL);
+	return r < 0 ? r : parse_fdinfo(text, arena, ret);
 }

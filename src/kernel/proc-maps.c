@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "kernel/proc-ahead.h"
 #include "kernel/proc-read.h"
 #include "kernel/scan.h"
 #include "util/cleanup.h"
@@ -345,11 +346,11 @@ static int parse_stream(struct maps_parser *parser, int fd)
 	}
 }
 
-int proc_read_maps(int proc_fd, struct arena *arena, bool flags, struct proc_map **ret,
-		   size_t *ret_n)
+static int read_stream(int proc_fd, const char *name, struct arena *arena, struct proc_map **ret,
+		       size_t *ret_n)
 {
 	_cleanup_(maps_deinit) struct maps_parser parser = {.arena = arena};
-	_cleanup_close_ int fd = openat(proc_fd, flags ? "smaps" : "maps", O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int fd = openat(proc_fd, name, O_RDONLY | O_CLOEXEC);
 	int r;
 
 	if (fd < 0)
@@ -358,4 +359,19 @@ int proc_read_maps(int proc_fd, struct arena *arena, bool flags, struct proc_map
 	if (r < 0)
 		return r;
 	return maps_finish(&parser, ret, ret_n);
+}
+
+int proc_read_maps(int proc_fd, struct arena *arena, struct proc_map **ret, size_t *ret_n)
+{
+	return read_stream(proc_fd, "maps", arena, ret, ret_n);
+}
+
+int proc_read_smaps(const struct proc_dir *dir, struct arena *arena, struct proc_map **ret,
+		    size_t *ret_n)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (proc_dir_take(dir, "smaps", &text, NULL))
+		return parse_maps(text, arena, ret, ret_n);
+	return read_stream(dir->fd, "smaps", arena, ret, ret_n);
 }

@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#include "kernel/proc-read.h"
+#include "kernel/proc-ahead.h"
 #include "kernel/scan.h"
 #include "util/cleanup.h"
 
@@ -58,12 +58,13 @@ int parse_timers(const char *text, struct arena *arena, struct proc_timer **ret,
 	return 0;
 }
 
-int proc_read_timers(int proc_fd, struct arena *arena, struct proc_timer **ret, size_t *ret_n)
+int proc_read_timers(const struct proc_dir *dir, struct arena *arena, struct proc_timer **ret,
+		     size_t *ret_n)
 {
 	_cleanup_free_ char *text = NULL;
 	int r;
 
-	r = proc_read_file(proc_fd, "timers", &text, NULL);
+	r = proc_dir_read(dir, "timers", &text, NULL);
 	if (r < 0)
 		return r;
 	return parse_timers(text, arena, ret, ret_n);

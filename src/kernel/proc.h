@@ -16,6 +16,8 @@
 
 enum { PROC_COMM_MAX = 64, PROC_NS_LEVELS = 33 };
 
+struct proc_dir; /* kernel/proc-ahead.h */
+
 /* /proc/PID/stat (proc_pid_stat(5)); the fields that coppice needs. */
 struct proc_stat {
 	pid_t pid;
@@ -200,15 +202,18 @@ int proc_open_task(int proc_fd, pid_t tid, int *ret_fd); /* task/TID below it */
 
 int proc_read_stat(int proc_fd, struct proc_stat *ret);
 int proc_read_status(int proc_fd, struct arena *arena, struct proc_status *ret);
-/* smaps when @flags, else maps (cheaper). */
-int proc_read_maps(int proc_fd, struct arena *arena, bool flags, struct proc_map **ret,
-		   size_t *ret_n);
-int proc_read_fdinfo(int proc_fd, int number, struct arena *arena, struct proc_fdinfo *ret);
+int proc_read_maps(int proc_fd, struct arena *arena, struct proc_map **ret, size_t *ret_n);
+/* With the flags. */
+int proc_read_smaps(const struct proc_dir *dir, struct arena *arena, struct proc_map **ret,
+		    size_t *ret_n);
+int proc_read_fdinfo(const struct proc_dir *dir, int number, struct arena *arena,
+		     struct proc_fdinfo *ret);
 /* The same of a descriptor of ours. */
 int proc_read_own_fdinfo(int fd, struct arena *arena, struct proc_fdinfo *ret);
 int proc_read_limits(int proc_fd, struct proc_limit *ret,
 		     size_t n); /* RLIM_NLIMITS, by RLIMIT_* number */
-int proc_read_timers(int proc_fd, struct arena *arena, struct proc_timer **ret, size_t *ret_n);
+int proc_read_timers(const struct proc_dir *dir, struct arena *arena, struct proc_timer **ret,
+		     size_t *ret_n);
 int proc_read_mounts(int proc_fd, struct arena *arena, struct proc_mount **ret, size_t *ret_n);
 /* The target of a link below /proc/PID ("fd/3", "exe", "cwd", "ns/pid"); arena. */
 int proc_read_link(int proc_fd, const char *name, struct arena *arena, char **ret);

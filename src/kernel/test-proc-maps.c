@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "kernel/proc-ahead.h"
 #include "kernel/proc.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
@@ -233,7 +234,7 @@ static void own(void **state)
 	assert_int_equal(madvise(at + 2 * page, page, MADV_DONTFORK), 0);
 
 	assert_int_equal(proc_open(getpid(), &fd), 0);
-	assert_int_equal(proc_read_maps(fd, *state, true, &m, &n), 0);
+	assert_int_equal(proc_read_smaps(&(struct proc_dir){.fd = fd}, *state, &m, &n), 0);
 	assert_true(n > N);
 	for (size_t i = 1; i < N - 1; i++) {
 		found = find(m, n, at + i * page);
@@ -244,7 +245,7 @@ static void own(void **state)
 		assert_int_equal(!!(found->flags & VMF_DONTCOPY), i == 2);
 		assert_false(found->flags & VMF_UNKNOWN);
 	}
-	assert_int_equal(proc_read_maps(fd, *state, false, &m, &n), 0);
+	assert_int_equal(proc_read_maps(fd, *state, &m, &n), 0);
 	assert_non_null(find(m, n, at + page));
 	assert_false(m[0].has_flags);
 	assert_int_equal(munmap(at, N * page), 0);

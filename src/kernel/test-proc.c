@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "kernel/proc-ahead.h"
 #include "kernel/proc.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
@@ -78,10 +79,11 @@ static void own_fdinfo(void **state)
 	assert_true(fd >= 0);
 	assert_int_equal(lseek(fd, 42, SEEK_SET), 42);
 	assert_int_equal(proc_open(getpid(), &proc_fd), 0);
-	assert_int_equal(proc_read_fdinfo(proc_fd, fd, *state, &info), 0);
+	assert_int_equal(proc_read_fdinfo(&(struct proc_dir){.fd = proc_fd}, fd, *state, &info), 0);
 	assert_int_equal(info.pos, 42);
 	assert_true(info.flags & O_CLOEXEC);
-	assert_int_equal(proc_read_fdinfo(proc_fd, 999999, *state, &info), -ENOENT);
+	assert_int_equal(proc_read_fdinfo(&(struct proc_dir){.fd = proc_fd}, 999999, *state, &info),
+			 -ENOENT);
 }
 
 /* Every limit where prlimit says it is. */
@@ -124,7 +126,8 @@ static void own_timers(void **state)
 
 	assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
 	assert_int_equal(proc_open(getpid(), &proc_fd), 0);
-	assert_int_equal(proc_read_timers(proc_fd, *state, &timers, &n), 0);
+	assert_int_equal(proc_read_timers(&(struct proc_dir){.fd = proc_fd}, *state, &timers, &n),
+			 0);
 	assert_int_equal(timer_delete(timer), 0);
 	assert_int_equal(n, 1);
 	assert_int_equal(timers[0].signal, SIGUSR2);
@@ -189,7 +192,8 @@ static void gone(void **state)
 	assert_int_equal(kill(child, SIGKILL), 0);
 	assert_int_equal(waitpid(child, NULL, 0), child);
 	assert_int_equal(proc_read_stat(proc_fd, &stat), -ESRCH);
-	assert_int_equal(proc_read_maps(proc_fd, *state, true, &maps, &n), -ESRCH);
+	assert_int_equal(proc_read_smaps(&(struct proc_dir){.fd = proc_fd}, *state, &maps, &n),
+			 -ESRCH);
 	assert_int_equal(proc_read_children(task_fd, *state, &children, &n), -ESRCH);
 	assert_int_equal(proc_read_numbers(proc_fd, "fd", *state, &fds, &n), -ESRCH);
 	assert_int_equal(proc_read_link(proc_fd, "exe", *state, &text), -ESRCH);

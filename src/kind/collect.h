@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "image/checkpoint.pb-c.h"
+#include "kernel/proc-ahead.h"
 #include "kernel/proc.h"
 #include "puppet/puppet.h"
 #include "util/arena.h"
@@ -89,6 +90,8 @@ struct collect {
 	struct collect_options opt;
 	struct collect_process *processes; /* parents before children, the root first */
 	size_t n_processes;
+	struct proc_ahead
+		*ahead; /* reads what is below the proc_fds of the processes; see collect_dir */
 	struct refusal *refusals;
 	size_t n_refusals;
 	struct collect_files
@@ -114,6 +117,9 @@ int collect_refuse(struct collect *c, const char *hint, const char *fmt, ...) _p
 
 /* "process 812 (nginx)" for refusals and frames; from the arena, never NULL. */
 const char *collect_name(struct collect *c, const struct collect_process *p);
+
+/* The process's proc_fd, to be read with what was read ahead of it. */
+struct proc_dir collect_dir(const struct collect *c, const struct collect_process *p);
 
 /*
  * Where below the process's proc_fd the files of one of its threads are: "task/813/", or "" for the

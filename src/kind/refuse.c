@@ -76,6 +76,15 @@ const char *rebuild_name(struct rebuild *r, const struct rebuild_process *p)
 	return name ? name : "process";
 }
 
+struct proc_dir collect_dir(const struct collect *c, const struct collect_process *p)
+{
+	return (struct proc_dir){
+		.fd = p->proc_fd,
+		.ahead = c->ahead,
+		.place = (size_t)(p - c->processes),
+	};
+}
+
 const char *collect_prefix(const struct collect_thread *th, char buf[COLLECT_PREFIX])
 {
 	buf[0] = '\0';

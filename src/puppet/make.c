@@ -170,7 +170,7 @@ static int unmap_rest(struct context *ctx, struct puppet *p)
 	arena_init(&arena, ctx);
 	r = proc_open(p->tid, &proc);
 	if (r == 0)
-		r = proc_read_maps(proc, &arena, false, &maps, &n);
+		r = proc_read_maps(proc, &arena, &maps, &n);
 	if (r < 0)
 		return err_sys(ctx, r, "reading /proc/%d/maps", p->tid);
 	call_table_init(&t, &arena);

@@ -166,7 +166,7 @@ static int find_in_maps(struct context *ctx, struct puppet *p, puppet_addr *ret_
 	proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (proc_fd < 0)
 		return err_sys(ctx, -errno, "open(%s)", path);
-	r = proc_read_maps(proc_fd, &arena, false, &maps, &n);
+	r = proc_read_maps(proc_fd, &arena, &maps, &n);
 	if (r < 0)
 		return err_sys(ctx, r, "%s/maps", path);
 	/* From the end: there the vdso is. */

@@ -15,28 +15,37 @@
 #include <sys/syscall.h>
 
 #include "kernel/proc.h"
+#include "kernel/scan.h"
 #include "kind/task.h"
 #include "task/stub.h"
 #include "task/surroundings.h"
+#include "util/cleanup.h"
 
-int audit_read_login(int proc_fd, const char *prefix, uint32_t *ret)
+int audit_read_login(const struct proc_dir *dir, const char *prefix, uint32_t *ret)
 {
+	_cleanup_free_ char *text = NULL;
 	char path[48];
-	uint64_t uid;
+	const char *at;
+	uint32_t uid;
 	int r;
 
 	(void)snprintf(path, sizeof(path), "%sloginuid", prefix);
-	r = proc_read_u64(proc_fd, path, 10, &uid);
+	r = proc_dir_read(dir, path, &text, NULL);
 	if (r < 0 && r != -ENOENT)
 		return r;
-	*ret = r < 0 ? 0 : (uint32_t)uid + 1; /* (uid_t)-1 is: none */
+	uid = UINT32_MAX; /* (uid_t)-1 is: none */
+	at = text;
+	if (r == 0 && !scan_u32(&at, 10, &uid))
+		return -EBADMSG;
+	*ret = uid + 1;
 	return 0;
 }
 
 static int collect_thread(struct collect *c, struct collect_thread *th)
 {
+	const struct proc_dir dir = collect_dir(c, th->process);
 	char prefix[COLLECT_PREFIX];
-	int r = audit_read_login(th->process->proc_fd, collect_prefix(th, prefix), &th->msg->login);
+	int r = audit_read_login(&dir, collect_prefix(th, prefix), &th->msg->login);
 
 	return r < 0 ? err_sys(c->ctx, r, "reading /proc/%d/loginuid", th->tid) : 0;
 }

@@ -55,8 +55,8 @@ int parse_cgroups(const char *text, struct arena *arena, struct cgroup_place **r
 	return 0;
 }
 
-int cgroups_read(int proc_fd, const char *prefix, struct arena *arena, struct cgroup_place **ret,
-		 size_t *ret_n)
+int cgroups_read(const struct proc_dir *dir, const char *prefix, struct arena *arena,
+		 struct cgroup_place **ret, size_t *ret_n)
 {
 	_cleanup_free_ char *text = NULL;
 	char path[64];
@@ -65,7 +65,7 @@ int cgroups_read(int proc_fd, const char *prefix, struct arena *arena, struct cg
 	*ret = NULL;
 	*ret_n = 0;
 	(void)snprintf(path, sizeof(path), "%scgroup", prefix);
-	r = io_read_file(proc_fd, path, &text, NULL);
+	r = proc_dir_read(dir, path, &text, NULL);
 	if (r == -ENOENT)
 		return 0; /* a kernel without cgroups */
 	return r < 0 ? r : parse_cgroups(text, arena, ret, ret_n);
@@ -119,10 +119,10 @@ static int keep_place(struct collect *c, struct collect_process *p,
 static int read_places(struct collect *c, const struct collect_thread *th,
 		       struct cgroup_place **ret, size_t *ret_n)
 {
+	const struct proc_dir dir = collect_dir(c, th->process);
 	char prefix[COLLECT_PREFIX];
-	int r;
+	int r = cgroups_read(&dir, collect_prefix(th, prefix), c->arena, ret, ret_n);
 
-	r = cgroups_read(th->process->proc_fd, collect_prefix(th, prefix), c->arena, ret, ret_n);
 	return r < 0 ? err_sys(c->ctx, r, "reading /proc/%d/cgroup", th->tid) : 0;
 }
 

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 
 #include "kind/task.h"
+#include "util/cleanup.h"
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -26,15 +27,20 @@ static bool ends_with(const char *text, const char *end)
 static int collect_directory(struct collect *c, const struct collect_process *p, const char *name,
 			     char **ret_path, struct stat *ret_st)
 {
+	const struct proc_dir dir = collect_dir(c, p);
+	_cleanup_free_ char *target = NULL;
 	struct stat by_path;
 	char *path;
 	int r;
 
-	r = proc_read_link(p->proc_fd, name, c->arena, &path);
+	r = proc_dir_link(&dir, name, &target);
 	if (r)
 		return err_sys(c->ctx, r, "readlink(/proc/%d/%s)", p->pid, name);
 	if (fstatat(p->proc_fd, name, ret_st, 0) < 0)
 		return err_sys(c->ctx, -errno, "stat(/proc/%d/%s)", p->pid, name);
+	path = arena_strdup(c->arena, target);
+	if (!path)
+		return err_oom(c->ctx);
 	*ret_path = path;
 	if (!stat(path, &by_path) && by_path.st_dev == ret_st->st_dev &&
 	    by_path.st_ino == ret_st->st_ino)

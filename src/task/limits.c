@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -36,12 +37,13 @@ static const char *const limit_names[RLIM_NLIMITS] = {
 
 static int collect(struct collect *c, struct collect_process *p)
 {
-	char *text;
+	const struct proc_dir dir = collect_dir(c, p);
+	_cleanup_free_ char *text = NULL;
 	int r;
 
 	if (p->zombie)
 		return 0;
-	r = proc_read_text(p->proc_fd, "oom_score_adj", c->arena, &text);
+	r = proc_dir_read(&dir, "oom_score_adj", &text, NULL);
 	if (r)
 		return err_sys(c->ctx, r, "reading /proc/%d/oom_score_adj", p->pid);
 	p->msg->oom_score_adj = (int32_t)strtol(text, NULL, 10);

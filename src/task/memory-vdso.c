@@ -61,7 +61,7 @@ static int layout_of_pid(struct context *ctx, pid_t pid, struct vdso_layout *ret
 	arena_init(&arena, ctx);
 	r = proc_open(pid, &fd);
 	if (r >= 0)
-		r = proc_read_maps(fd, &arena, false, &maps, &n);
+		r = proc_read_maps(fd, &arena, &maps, &n);
 	if (r < 0)
 		return err_sys(ctx, r, "reading /proc/%d/maps", pid);
 	*ret = (struct vdso_layout){};

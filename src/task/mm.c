@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "file/inode.h"
@@ -37,9 +38,10 @@ static Coppice__Mm *mm_of(struct collect *c, const struct collect_process *p)
 
 static int collect_auxv(struct collect *c, struct collect_process *p, Coppice__Mm *mm)
 {
+	const struct proc_dir dir = collect_dir(c, p);
 	_cleanup_free_ char *bytes = NULL;
 	size_t len = 0;
-	int r = io_read_file(p->proc_fd, "auxv", &bytes, &len);
+	int r = proc_dir_read(&dir, "auxv", &bytes, &len);
 
 	if (r < 0)
 		return err_sys(c->ctx, r, "reading /proc/%d/auxv", p->pid);
@@ -52,13 +54,14 @@ static int collect_auxv(struct collect *c, struct collect_process *p, Coppice__M
 
 static int collect_coredump_filter(struct collect *c, struct collect_process *p, Coppice__Mm *mm)
 {
-	uint64_t filter = 0;
-	int r = proc_read_u64(p->proc_fd, "coredump_filter", 16, &filter);
+	const struct proc_dir dir = collect_dir(c, p);
+	_cleanup_free_ char *text = NULL;
+	int r = proc_dir_read(&dir, "coredump_filter", &text, NULL);
 
 	/* -ENOENT: a kernel without CONFIG_ELF_CORE. */
 	if (r < 0 && r != -ENOENT)
 		return err_sys(c->ctx, r, "reading /proc/%d/coredump_filter", p->pid);
-	mm->coredump_filter = (uint32_t)filter;
+	mm->coredump_filter = r < 0 ? 0 : (uint32_t)strtoul(text, NULL, 16);
 	return 0;
 }
 
@@ -78,6 +81,7 @@ static void collect_marks(const struct proc_stat *stat, Coppice__Mm *mm)
 
 static int mm_collect(struct collect *c, struct collect_process *p)
 {
+	const struct proc_dir dir = collect_dir(c, p);
 	Coppice__Mm *mm;
 	int r;
 
@@ -95,7 +99,7 @@ static int mm_collect(struct collect *c, struct collect_process *p)
 	r = inode_collect_link(c, p, "exe", &mm->exe);
 	if (r < 0)
 		return r;
-	r = proc_read_maps(p->proc_fd, c->arena, true, &p->maps, &p->n_maps);
+	r = proc_read_smaps(&dir, c->arena, &p->maps, &p->n_maps);
 	if (r < 0)
 		return err_sys(c->ctx, r, "reading /proc/%d/smaps", p->pid);
 	r = vma_collect(c, p, mm);

@@ -5,15 +5,14 @@
  * namespace that one thread has unshared is named with that thread.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "kernel/scan.h"
 #include "kind/task.h"
 #include "ns/ns.h"
 #include "task/surroundings.h"
+#include "util/cleanup.h"
 
 const struct namespace_kind namespace_kinds[NAMESPACE_KINDS] = {
 	[NAMESPACE_CGROUP] = {"cgroup", "cgroup", false},
@@ -32,22 +31,23 @@ const struct namespace_kind namespace_kinds[NAMESPACE_KINDS] = {
  * A link that is not there reads as zero: the kernel has no such kind, or, of PID namespaces for
  * children, it has no init yet.
  */
-int namespaces_read(int proc_fd, const char *prefix, uint64_t ret_ino[NAMESPACE_KINDS])
+int namespaces_read(const struct proc_dir *dir, const char *prefix,
+		    uint64_t ret_ino[NAMESPACE_KINDS])
 {
 	for (size_t i = 0; i < NAMESPACE_KINDS; i++) {
-		char path[64], target[64];
+		_cleanup_free_ char *target = NULL;
 		const char *at;
-		ssize_t n;
+		char path[64];
+		int r;
 
 		(void)snprintf(path, sizeof(path), "%sns/%s", prefix, namespace_kinds[i].link);
 		/* Half the cost of fstat(), which has to make an inode: "net:[4026531840]". */
-		n = readlinkat(proc_fd, path, target, sizeof(target) - 1);
-		if (n < 0 && errno != ENOENT)
-			return -errno;
+		r = proc_dir_link(dir, path, &target);
+		if (r < 0 && r != -ENOENT)
+			return r;
 		ret_ino[i] = 0;
-		if (n < 0)
+		if (r < 0)
 			continue;
-		target[n] = '\0';
 		at = strchr(target, '[');
 		if (!at++ || !scan_u64(&at, 10, &ret_ino[i]))
 			return -EBADMSG;
@@ -73,6 +73,7 @@ static int refuse(struct collect *c, const struct collect_thread *th, const char
 
 static int collect_thread(struct collect *c, struct collect_thread *th)
 {
+	const struct proc_dir dir = collect_dir(c, th->process);
 	uint64_t inodes[NAMESPACE_KINDS];
 	const struct surroundings *s;
 	char prefix[COLLECT_PREFIX];
@@ -81,7 +82,7 @@ static int collect_thread(struct collect *c, struct collect_thread *th)
 	r = surroundings_get(c->ctx, c->arena, &c->surroundings, &s);
 	if (r < 0)
 		return r;
-	r = namespaces_read(th->process->proc_fd, collect_prefix(th, prefix), inodes);
+	r = namespaces_read(&dir, collect_prefix(th, prefix), inodes);
 	if (r < 0)
 		return err_sys(c->ctx, r, "reading /proc/%d/ns", th->tid);
 	for (size_t i = 0; i < NAMESPACE_KINDS && r >= 0; i++)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "kernel/feature.h"
+#include "kernel/proc-ahead.h"
 #include "kernel/proc.h"
 #include "kernel/scan.h"
 #include "kernel/sys.h"
@@ -69,17 +70,19 @@ static void read_slice(struct surroundings *s)
 static int read_all(struct context *ctx, struct arena *arena, struct surroundings *s)
 {
 	_cleanup_close_ int proc_fd = -EBADF;
+	struct proc_dir dir;
 	int r;
 
 	r = proc_open(getpid(), &proc_fd);
+	dir = (struct proc_dir){.fd = proc_fd};
 	if (r >= 0)
-		r = namespaces_read(proc_fd, "", s->namespaces);
+		r = namespaces_read(&dir, "", s->namespaces);
 	if (r >= 0)
-		r = cgroups_read(proc_fd, "", arena, &s->cgroups, &s->n_cgroups);
+		r = cgroups_read(&dir, "", arena, &s->cgroups, &s->n_cgroups);
 	if (r >= 0)
 		r = labels_read(proc_fd, "", arena, &s->labels);
 	if (r >= 0)
-		r = audit_read_login(proc_fd, "", &s->login);
+		r = audit_read_login(&dir, "", &s->login);
 	if (r < 0)
 		return err_sys(ctx, r,
 			       "reading coppice's own namespaces, cgroups, labels and login");

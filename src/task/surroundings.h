@@ -11,6 +11,7 @@
 
 struct arena;
 struct context;
+struct proc_dir;
 
 enum { CPU_BYTES = 1024 };
 
@@ -64,15 +65,16 @@ int surroundings_get(struct context *ctx, struct arena *arena, const struct surr
 		     const struct surroundings **ret);
 
 /* The namespaces of the task whose /proc directory this is, by inode number in nsfs. 0 or -errno. */
-int namespaces_read(int proc_fd, const char *prefix, uint64_t ret_ino[NAMESPACE_KINDS]);
+int namespaces_read(const struct proc_dir *dir, const char *prefix,
+		    uint64_t ret_ino[NAMESPACE_KINDS]);
 /* The lines of "@prefix""cgroup" below the directory. 0 or -errno. */
-int cgroups_read(int proc_fd, const char *prefix, struct arena *arena, struct cgroup_place **ret,
-		 size_t *ret_n);
+int cgroups_read(const struct proc_dir *dir, const char *prefix, struct arena *arena,
+		 struct cgroup_place **ret, size_t *ret_n);
 /* The security labels, as "current=unconfined". 0 or -errno. */
 int labels_read(int proc_fd, const char *prefix, struct arena *arena, char ***ret);
 
 /* Whom the audit log names: as Thread.login. 0 or -errno. */
-int audit_read_login(int proc_fd, const char *prefix, uint32_t *ret);
+int audit_read_login(const struct proc_dir *dir, const char *prefix, uint32_t *ret);
 
 int parse_cgroups(const char *text, struct arena *arena, struct cgroup_place **ret, size_t *ret_n);
 /* "0-3,8": a list of CPUs, as a mask. */

@@ -130,6 +130,7 @@ static int by_id(const void *a, const void *b)
 
 static int collect(struct collect *c, struct collect_process *p)
 {
+	const struct proc_dir dir = collect_dir(c, p);
 	struct proc_timer *timers;
 	Coppice__PosixTimer *msgs;
 	size_t n;
@@ -137,7 +138,7 @@ static int collect(struct collect *c, struct collect_process *p)
 
 	if (p->zombie)
 		return 0;
-	r = proc_read_timers(p->proc_fd, c->arena, &timers, &n);
+	r = proc_read_timers(&dir, c->arena, &timers, &n);
 	if (r)
 		return err_sys(c->ctx, r, "reading /proc/%d/timers", p->pid);
 	if (!n)

@@ -8,7 +8,7 @@
 
 #include "live.h"
 
-enum { CHILDREN_MAX = 8, READY = 'r' };
+enum { CHILDREN_MAX = 48, READY = 'r' };
 
 static struct {
 	pid_t pid;
