@@ -71,6 +71,20 @@ static void expect_refused(struct fixture *f, const char *text)
 			 r < 0 ? f->ctx.err.frame[0] : "(accepted)");
 }
 
+/* One whose parent is outside: nobody could say when it goes. */
+static void test_zombie_root(void **state)
+{
+	struct fixture *f = *state;
+	Coppice__Process *p = f->cp->processes[0];
+	const Coppice__Process kept = *p;
+
+	p->n_threads = 0;
+	p->mm = p->fd_table = p->fs = p->sighand = 0;
+	p->state = COPPICE__RUN_STATE__RUN_STATE_ZOMBIE;
+	expect_refused(f, "processes[0].parent: a zombie");
+	*p = kept;
+}
+
 static void test_processes(void **state)
 {
 	struct fixture *f = *state;
@@ -191,6 +205,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_samples, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_processes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_zombie_root, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mutations, setup, teardown),

@@ -191,6 +191,8 @@ static int check_zombie(const struct validation *v, const Coppice__Process *p)
 {
 	if (p->n_threads > 0 || p->mm != 0 || p->fd_table != 0 || p->fs != 0 || p->sighand != 0)
 		return invalid(v, "state: a zombie has no threads and no tables");
+	if (p->parent == 0)
+		return invalid(v, "parent: a zombie is its parent's, who is to be in the image");
 	return 0;
 }
 

@@ -178,7 +178,7 @@ static int refuse_death(struct collect *c, const struct collect_process *p)
 			"%s: is a dead init of a PID namespace, killed by a signal that "
 			"no init can be killed by again",
 			collect_name(c, p));
-	if (p->parent || p == &c->processes[0])
+	if (p->parent)
 		return 0;
 	return collect_refuse(c, "wait until its parent has reaped it",
 			      "%s: is a zombie whose parent is outside the tree",

@@ -374,6 +374,13 @@ def entered_zombie():
     return init
 
 
+def zombie_root():
+    """Nothing is left to dump but what its parent outside is to be told."""
+    root = start(["true"])
+    await_that(lambda: namespaces.status(root).get("State", "?")[0] == "Z")
+    return root
+
+
 def faulted_init():
     def run():
         check(libc.unshare(CLONE_NEWPID))
@@ -409,6 +416,7 @@ def memfd_noexec():
 REFUSED = {
     undumpable: "is not dumpable, and its memory belongs to a user namespace",
     entered_zombie: "is a zombie whose parent is outside the tree",
+    zombie_root: "is a zombie whose parent is outside the tree",
     faulted_init: "killed by a signal that no init can be killed by again",
     foreign_namespace: "PID namespace whose init is outside",
     not_the_init: "is in another PID namespace than coppice, and not its init",
