@@ -94,11 +94,17 @@ static int set_group(struct node_builder *bu, uint32_t i)
 	return r;
 }
 
+/* It was born a child of its parent, not of a scaffold in the session, and the parent has left that. */
+static bool has_parent_elsewhere(const struct birth *b, const struct birth_node *node)
+{
+	return node->direct < BIRTH_OUTSIDE && b->nodes[node->direct].session != node->session;
+}
+
 bool birth_parent_sees(const struct birth *b, uint32_t node, uint32_t group)
 {
 	uint32_t ns;
 
-	if (b->nodes[node].parent == BIRTH_NONE)
+	if (b->nodes[node].parent == BIRTH_NONE || has_parent_elsewhere(b, &b->nodes[node]))
 		return false;
 	ns = birth_parent_ns(b, node);
 	/* nobody above the tree's namespaces is in a session that is led from within */
@@ -119,6 +125,32 @@ static void set_birth_group(struct birth *b, uint32_t i)
 		node->birth_group = node->group;
 }
 
+/* Has somebody the number of @i's foreground group who is not of the session? */
+static bool has_passed(const struct node_builder *bu, uint32_t i, int32_t number)
+{
+	const struct birth_node *nodes = bu->b->nodes;
+	uint32_t group = idmap_get(&bu->groups, 0, number), holder = tree_find(&bu->index, number);
+
+	if (group != IDMAP_NONE)
+		return bu->b->groups[group].session != nodes[i].session;
+	return holder != IDMAP_NONE && nodes[holder].session != nodes[i].session;
+}
+
+static int find_lost(struct node_builder *bu, uint32_t i)
+{
+	const struct tree_process *p = &bu->tree->processes[i];
+	uint32_t *slot;
+
+	if (!p->tty || !p->tty_pgrp || !has_passed(bu, i, p->tty_pgrp))
+		return 0;
+	slot = arena_append(bu->b->arena, &bu->b->lost, &bu->b->n_lost, sizeof(*slot));
+	if (!slot)
+		return -ENOMEM;
+	*slot = i;
+	bu->b->nodes[i].lost = p->tty_pgrp;
+	return 0;
+}
+
 int birth_find_groups(struct node_builder *bu)
 {
 	struct birth *b = bu->b;
@@ -129,7 +161,10 @@ int birth_find_groups(struct node_builder *bu)
 	for (uint32_t i = 0; i < bu->tree->n_processes; i++)
 		if (set_group(bu, i) < 0)
 			return -ENOMEM;
-	for (uint32_t i = 0; i < bu->tree->n_processes; i++)
+	for (uint32_t i = 0; i < bu->tree->n_processes; i++) {
 		set_birth_group(b, i);
+		if (find_lost(bu, i) < 0)
+			return -ENOMEM;
+	}
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What follows for x above y from where they, their parents and their groups are (birth.h, 5 to 8).
+ * What follows for x above y from where they, their parents and their groups are (birth.h, 5 to 9).
  * Where a rule is broken there is mostly no way out: what x is too deep for can't be above x.
  */
 #include <errno.h>
@@ -18,6 +18,9 @@ static const char *refute_birth(const struct birth *b, uint32_t x, uint32_t y)
 		return "no process leaves its PID namespace by birth";
 	if (ny->init && ny->ns == nx->ns)
 		return "the second is the init of the PID namespace that the first is in";
+	if (ny->lost && ny->lost == nx->number)
+		return "the terminal of the second had a foreground group with the number of the "
+		       "first before";
 	return NULL;
 }
 

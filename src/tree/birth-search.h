@@ -83,7 +83,7 @@ void search_conflict(struct search *s, const struct edge *e);
 void search_refute(struct search *s, uint32_t x, uint32_t y, const char *why);
 
 /*
- * birth-place.c: what namespaces, parents and groups say of @x above @y (birth.h, 5 to 8). 0 or
+ * birth-place.c: what namespaces, parents and groups say of @x above @y (birth.h, 5 to 9). 0 or
  * -ENOMEM.
  */
 int search_check_place(struct search *s, uint32_t x, uint32_t y);

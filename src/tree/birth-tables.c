@@ -40,10 +40,13 @@ static bool is_ancestor(const struct node_builder *bu, uint32_t above, uint32_t 
 	return i == above;
 }
 
-/* The sharer that is an ancestor of all others, or BIRTH_NONE. */
+/* The sharer that is an ancestor of all others, or BIRTH_NONE. The root is: nobody is above it. */
 static uint32_t top_sharer(const struct node_builder *bu, const struct sharers *s)
 {
 	uint32_t top = s->node[0], least = parents_above(bu, top);
+
+	if (top == 0)
+		return top;
 
 	for (size_t i = 1; i < s->n; i++) {
 		uint32_t depth = parents_above(bu, s->node[i]);
@@ -81,6 +84,50 @@ static uint32_t hub_of(const struct node_builder *bu, uint32_t node, enum tree_t
 	return hub == BIRTH_NONE ? node : hub;
 }
 
+/* In @ns or, where a sharer is the init of that, above: nobody in there is an init's ancestor. */
+static uint32_t above_inits(const struct node_builder *bu, const struct sharers *s, uint32_t ns)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct birth_node *node = &bu->b->nodes[s->node[i]];
+
+		/* not the root's own: the root would be the hub */
+		if (node->init && node->ns == ns)
+			return above_inits(bu, s, bu->tree->pid_ns[ns].parent);
+	}
+	return ns;
+}
+
+/* The leader of the session that a sharer was born in lives there; outside: TREE_NONE. */
+static uint32_t session_ns(const struct node_builder *bu, uint32_t session)
+{
+	return birth_is_outside(session) ? TREE_NONE : bu->b->nodes[session].ns;
+}
+
+/*
+ * Sharers that were born in different sessions: the hub was born in one of those at most, and is an
+ * ancestor of the leaders of all others. That one is best the session whose leader lives highest.
+ */
+static uint32_t above_leaders(const struct node_builder *bu, const struct sharers *s, uint32_t ns)
+{
+	uint32_t highest = BIRTH_OPEN;
+
+	for (size_t i = 0; i < s->n; i++) {
+		uint32_t birth = bu->b->nodes[s->node[i]].birth;
+
+		if (birth != BIRTH_OPEN &&
+		    (highest == BIRTH_OPEN ||
+		     tree_ns_is_in(bu->tree, session_ns(bu, highest), session_ns(bu, birth))))
+			highest = birth;
+	}
+	for (size_t i = 0; i < s->n; i++) {
+		uint32_t birth = bu->b->nodes[s->node[i]].birth;
+
+		if (birth != BIRTH_OPEN && birth != highest && !birth_is_outside(birth))
+			ns = tree_ns_common(bu->tree, ns, session_ns(bu, birth));
+	}
+	return ns;
+}
+
 /*
  * Where a hub lives: as deep as it can, unless that would make siblings of sharers with different
  * parents (birth.h, 6).
@@ -103,7 +150,8 @@ static uint32_t hub_ns(const struct node_builder *bu, const struct sharers *s)
 		parent = bu->b->nodes[s->node[i]].parent;
 		parents = tree_ns_common(tree, parents, of);
 	}
-	return differ ? tree_ns_common(tree, ns, parents) : ns;
+	ns = above_leaders(bu, s, differ ? tree_ns_common(tree, ns, parents) : ns);
+	return above_inits(bu, s, ns);
 }
 
 static int find_hub(struct node_builder *bu, const struct sharers *s, uint32_t *ret_hub)

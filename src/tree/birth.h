@@ -35,6 +35,8 @@
  *   8. setpgid() takes a process that sees the group's number: v itself, or its parent if that is in
  *      the session. A group whose number neither sees comes down by birth, like the session, from one
  *      above who sees it.
+ *   9. who has the number of a group that is still the foreground of a terminal, but of another
+ *      session, came after that session's leader, and is not above it.
  * Such rules never ask for an order in time that births could not keep: whatever must exist before
  * something else (init before those in its namespace, leader before members) lives at the same level
  * or above. Where a leader has to wait with its setsid for something, it leaves a scaffold behind.
@@ -76,6 +78,7 @@ struct birth_node {
 	uint32_t birth_group; /* the one it must be born into (8); BIRTH_OPEN: any */
 	bool group_is_set;    /* by its parent, if it is not the one it is born into */
 	bool is_moved; /* result: its parent puts it into groups that children are born into */
+	int32_t lost;  /* foreground group of its terminal, whose number another session has; 0 */
 	uint32_t table[TREE_TABLES]; /* 0: its own */
 	uint32_t hub[TREE_TABLES];   /* who the table came from; BIRTH_NONE: itself */
 	uint32_t forker;	     /* the result; BIRTH_NONE: the outside */
@@ -99,6 +102,8 @@ struct birth {
 	size_t n_nodes;
 	struct birth_group *groups;
 	size_t n_groups;
+	uint32_t *lost; /* nodes with birth_node.lost */
+	size_t n_lost;
 	uint32_t *outside; /* sessions outside, by index: tree_process.outside_session */
 	size_t n_outside;
 	uint32_t outer; /* the PID namespace of the outside; TREE_NONE: above the root's */

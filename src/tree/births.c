@@ -227,7 +227,7 @@ static int start_session(struct builder *bu, uint32_t process)
 	if (!step)
 		return -ENOMEM;
 	step->tty = tty;
-	return 0;
+	return bu->birth->nodes[process].lost ? foreground_lose(bu, process) : 0;
 }
 
 static int change(struct builder *bu, uint32_t process)
@@ -277,6 +277,8 @@ static bool is_ready(const struct builder *bu, uint32_t v)
 
 	if (p->forker != PLAN_NONE && !bu->place[p->forker].born)
 		return false;
+	if (foreground_needs(bu, builder_number(bu, v)))
+		return false;
 	if (!is_init(bu, v) && !ns_is_born(bu, p->ns))
 		return false;
 	if (p->joins == BIRTH_NONE)
@@ -286,6 +288,8 @@ static bool is_ready(const struct builder *bu, uint32_t v)
 	group = &bu->groups[p->joins];
 	if (group->founder != PLAN_NONE)
 		return group->founded;
+	if (foreground_needs(bu, bu->birth->groups[p->joins].number))
+		return false;
 	return ns_is_born(bu, bu->birth->groups[p->joins].ns);
 }
 
@@ -442,7 +446,9 @@ int births_plan(struct builder *bu)
 	if (!slot)
 		return err_oom(bu->ctx);
 	*slot = 0;
-	r = grow_queue(&bs);
+	r = bu->birth->nodes[0].lost && !is_leader(bu, 0) ? foreground_lose(bu, 0) : 0;
+	if (r == 0)
+		r = grow_queue(&bs);
 	if (r == 0)
 		r = fork_list(&bs, &bu->outside, 0);
 	if (r == 0)
@@ -452,6 +458,12 @@ int births_plan(struct builder *bu)
 		if (r == 0 && !progress)
 			r = leave_carriers(&bs);
 	}
+	if (r == -ENOTRECOVERABLE && bu->birth->n_lost)
+		return err_msg(
+			bu->ctx, -EDOM,
+			"the terminal of process %d has a foreground group whose number is that "
+			"of one who must have been there before",
+			TREE_PID(bu->tree, bu->birth->lost[0]));
 	if (r == -ENOTRECOVERABLE)
 		return err_msg(bu->ctx, r, "births wait for one another: a bug of the planner");
 	return r < 0 ? err_oom(bu->ctx) : 0;

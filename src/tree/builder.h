@@ -44,10 +44,12 @@ struct placement {
 	uint32_t next_child; /* linked by this */
 	uint32_t founds;     /* the group, not of a session, that has its number; BIRTH_NONE */
 	bool needed;	     /* its forker is the final parent of somebody below it */
+	bool leads_to_set;   /* the parent that it is born under sets the group of siblings */
 	bool born;
-	bool moves;   /* into groups that children are born into, by its parent */
-	bool changed; /* has started its session, or founded its group */
-	bool joined;  /* its user namespace */
+	bool moves;    /* into groups that children are born into, by its parent */
+	bool changed;  /* has started its session, or founded its group */
+	bool joined;   /* its user namespace */
+	bool has_lost; /* the foreground group of its terminal; see birth_node.lost */
 };
 
 /* A process group while the plan grows; by index of birth.groups. */
@@ -153,6 +155,13 @@ int groups_join(struct builder *bu, uint32_t process, uint32_t group, const char
 int groups_move(struct builder *bu, uint32_t process, uint32_t group);
 /* Once all processes exist: everybody goes where they belong. */
 int groups_plan(struct builder *bu);
+
+/* foreground.c */
+int foregrounds_set(struct builder *bu);
+/* @leader has a terminal with the foreground group birth_node.lost, which is empty from then on. */
+int foreground_lose(struct builder *bu, uint32_t leader);
+/* Is somebody yet to do that with a group of that number? */
+bool foreground_needs(const struct builder *bu, int32_t number);
 
 /* finish.c: those who are not of the tree go, and the others get what is left to do. */
 int finish_plan(struct builder *bu);

@@ -47,6 +47,8 @@ static int dismiss(struct builder *bu, uint32_t process)
 		(void)snprintf(why, sizeof(why), "its children go to %d", builder_number(bu, heir));
 	if (heir != PLAN_NONE && set_subreaper(bu, heir) < 0)
 		return -ENOMEM;
+	if (bu->subreaper == process)
+		bu->subreaper = PLAN_NONE; /* the flag goes with it */
 	return births_dismiss(bu, process, why);
 }
 

@@ -3,7 +3,7 @@
  * Process groups. While the tree grows, only those groups are founded that somebody must be born
  * into; everybody else is in the group of its forker. Then
  *   1. each group is founded: by the process with its number, or by a scaffold that has it;
- *   2. terminals get their foreground group, which may be one that nobody stays in;
+ *   2. terminals get their foreground group, which may be one that nobody stays in (foreground.c);
  *   3. those who found no group join theirs, or are put there by a parent who sees it;
  *   4. founders that are in another group than their own join that, once all who have left for their
  *      own group are there; where founders wait for one another in a circle, a scaffold forked
@@ -19,21 +19,11 @@
 struct groups {
 	struct builder *bu;
 	uint32_t *expected; /* by group: founders that are yet to join it */
-	struct idmap by_number;
 };
 
 static uint32_t final_group(const struct builder *bu, uint32_t process)
 {
 	return bu->birth->nodes[process].group;
-}
-
-/* A foreground group whose number has passed to a process of another session can't be made again. */
-static int number_has_passed(const struct builder *bu, uint32_t group)
-{
-	return err_msg(bu->ctx, -EOPNOTSUPP,
-		       "the foreground group %d of a terminal is gone and its number is in use "
-		       "again",
-		       bu->birth->groups[group].number);
 }
 
 static int setpgid_step(struct builder *bu, uint32_t actor, uint32_t process, uint32_t group,
@@ -98,114 +88,6 @@ int groups_ensure(struct builder *bu, uint32_t group, uint32_t process)
 	    fork_keeper(bu, process, group, PLAN_ROLE_LEADER, &g->founder) < 0)
 		return -ENOMEM;
 	return groups_join(bu, g->founder, group, "founds group %d");
-}
-
-/* ---- foregrounds */
-
-/* A group that nobody is in any more is known by its outermost number alone. */
-static int lost_group(struct groups *gs, uint32_t process, uint32_t *ret_group)
-{
-	struct birth *b = gs->bu->birth;
-	uint32_t leader = b->nodes[process].session;
-	struct birth_group *group;
-	struct builder_group *state;
-	uint32_t ns = leader < BIRTH_OUTSIDE ? b->nodes[leader].ns : 0;
-	size_t n = b->n_groups;
-	int32_t *numbers = arena_new_n(b->arena, int32_t, b->tree->pid_ns[ns].level + 1);
-
-	state = arena_new_n(b->arena, struct builder_group, n + 1);
-	group = arena_append(b->arena, &b->groups, &b->n_groups, sizeof(*group));
-	if (!numbers || !group || !state)
-		return -ENOMEM;
-	memcpy(state, gs->bu->groups, n * sizeof(*state));
-	gs->bu->groups = state;
-	numbers[0] = b->tree->processes[process].tty_pgrp;
-	*group = (struct birth_group){
-		.number = numbers[0],
-		.numbers = numbers,
-		.ns = ns,
-		.session = leader,
-		.leader = BIRTH_NONE,
-		.member = process,
-	};
-	state[n] = (struct builder_group){.founder = PLAN_NONE, .outside = PLAN_NONE};
-	*ret_group = (uint32_t)n;
-	return idmap_set(&gs->by_number, 0, numbers[0], *ret_group);
-}
-
-/* Who has the number, if that can found the group. */
-static int find_founder(struct groups *gs, uint32_t group)
-{
-	struct builder *bu = gs->bu;
-	uint32_t holder = idmap_get(&bu->numbers, 0, bu->birth->groups[group].number);
-	const struct birth_node *node;
-
-	if (holder == BUILDER_RESERVED)
-		return 0;
-	if (!builder_in_tree(bu, holder))
-		return number_has_passed(bu, group);
-	node = &bu->birth->nodes[holder];
-	if (node->session != bu->birth->groups[group].session || node->session == holder)
-		return number_has_passed(bu, group);
-	bu->groups[group].founder = holder;
-	bu->place[holder].founds = group;
-	return 0;
-}
-
-/* The foreground group of @process's terminal, with members or not. */
-static int find_foreground(struct groups *gs, uint32_t process, uint32_t *ret_group)
-{
-	struct builder *bu = gs->bu;
-	const struct tree_process *p = &bu->tree->processes[process];
-
-	*ret_group = BIRTH_NONE;
-	if (!p->tty || !p->tty_pgrp || p->tty_pgrp == p->sid[0])
-		return 0;
-	*ret_group = idmap_get(&gs->by_number, 0, p->tty_pgrp);
-	if (*ret_group == IDMAP_NONE) {
-		if (lost_group(gs, process, ret_group) < 0)
-			return err_oom(bu->ctx);
-		return find_founder(gs, *ret_group);
-	}
-	if (bu->birth->groups[*ret_group].session != bu->birth->nodes[process].session)
-		return number_has_passed(bu, *ret_group);
-	return 0;
-}
-
-static int set_foreground(struct groups *gs, uint32_t process)
-{
-	struct builder *bu = gs->bu;
-	struct plan_step *step;
-	uint32_t group;
-	int r;
-
-	r = find_foreground(gs, process, &group);
-	if (r < 0 || group == BIRTH_NONE)
-		return r;
-	if (groups_ensure(bu, group, process) < 0)
-		return err_oom(bu->ctx);
-	step = builder_step(bu, PLAN_TTY_FOREGROUND, process, "foreground of its terminal");
-	if (!step)
-		return err_oom(bu->ctx);
-	step->group = bu->groups[group].founder;
-	step->tty = bu->tree->processes[process].tty;
-	return 0;
-}
-
-static int set_foregrounds(struct groups *gs)
-{
-	struct builder *bu = gs->bu;
-	int r = 0;
-
-	for (uint32_t g = 0; g < bu->birth->n_groups; g++) {
-		int32_t number = bu->birth->groups[g].number;
-
-		if (number && idmap_set(&gs->by_number, 0, number, g) < 0)
-			return err_oom(bu->ctx);
-	}
-	for (uint32_t i = 0; i < bu->tree->n_processes && r == 0; i++)
-		r = set_foreground(gs, i);
-	return r;
 }
 
 /* ---- members */
@@ -359,7 +241,7 @@ static int dismiss_keepers(struct builder *bu)
 
 int groups_plan(struct builder *bu)
 {
-	struct groups gs = {.bu = bu, .by_number = {.arena = bu->birth->arena}};
+	struct groups gs = {.bu = bu};
 	int r;
 
 	r = check_way_back(bu);
@@ -367,7 +249,7 @@ int groups_plan(struct builder *bu)
 		return r;
 	if (found_groups(bu) < 0)
 		return err_oom(bu->ctx);
-	r = set_foregrounds(&gs);
+	r = foregrounds_set(bu);
 	if (r < 0)
 		return r;
 	if (join_members(bu) < 0 || leave_all(&gs) < 0 || dismiss_keepers(bu) < 0)

@@ -139,15 +139,13 @@ int model_exit(struct model *m, uint32_t actor, int32_t status)
 
 	if (!a)
 		return -ESRCH;
-	if (actor == 0)
-		return model_refuse(m, -EINVAL, "the tree root stays");
 	if (is_init(m, actor)) {
 		r = zap_namespace(m, actor);
 		if (r < 0)
 			return r;
 	}
 	reaper = find_new_reaper(m, actor);
-	if (a->children != MODEL_NONE && reaper == MODEL_NONE && !m->outside_adopts)
+	if (a->children != MODEL_NONE && reaper == MODEL_NONE && (actor == 0 || !m->outside_adopts))
 		return model_refuse(m, -ECHILD, "its orphans would leave the tree");
 	forget_original_parent(m, actor, reaper);
 	become_zombie(m, a, status);

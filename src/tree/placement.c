@@ -70,6 +70,24 @@ static void mark_needed(struct builder *bu)
 	}
 }
 
+/*
+ * Who sets the group of a process is in its session: a scaffold, unless that is the outside. Where the
+ * process is born as somebody's sibling, that one must be born under the scaffold.
+ */
+static void mark_set(struct builder *bu)
+{
+	for (uint32_t v = 1; v < bu->birth->n_nodes; v++) {
+		uint32_t f = bu->place[v].forker, ns;
+
+		if (!builder_group_is_set(bu, v) || bu->birth->nodes[v].parent == BIRTH_NONE)
+			continue;
+		ns = birth_parent_ns(bu->birth, v);
+		for (; f != PLAN_NONE && tree_ns_is_below(bu->tree, builder_ns(bu, f), ns);
+		     f = bu->place[f].forker)
+			bu->place[f].leads_to_set = true;
+	}
+}
+
 /* Will a child born under @under end with @parent as its parent? Makes it so where that is open. */
 static bool leads_to(struct builder *bu, uint32_t under, uint32_t parent)
 {
@@ -220,7 +238,7 @@ static uint32_t heir_of(const struct route *route)
 
 static bool is_set_by_parent(const struct builder *bu, uint32_t v)
 {
-	return builder_group_is_set(bu, v);
+	return builder_group_is_set(bu, v) || bu->place[v].leads_to_set;
 }
 
 static bool makes_init(const struct builder *bu, const struct route *route)
@@ -281,7 +299,8 @@ static int place_far(struct builder *bu, struct route *route)
 	bool beside = false;
 	int r = 0;
 
-	if (route->parent != route->forker || is_set_by_parent(bu, route->v))
+	if (route->parent != route->forker ||
+	    (is_set_by_parent(bu, route->v) && bu->place[route->v].exit_signal == SIGCHLD))
 		r = stop_over(bu, route, parent);
 	if (r == 0 && route->group != BIRTH_NONE) {
 		maker.ns = joining_ns(bu, route);
@@ -383,6 +402,12 @@ static int place_below(struct builder *bu, struct route *route)
 	st.joins = route->group;
 	if (place_directly(bu, route))
 		return 0;
+	if (bu->place[route->v].exit_signal != SIGCHLD && route->parent != route->forker) {
+		/* no adoption leaves it that signal: only siblings pass it on */
+		if (route->forker == PLAN_NONE || !can_be_sibling(bu, route))
+			return -EDOM;
+		return place_beside(bu, route);
+	}
 	if (!group_is_seen(bu, route->group, route->parent_ns)) {
 		st.ns = joining_ns(bu, route);
 		if (st.ns == TREE_NONE)
@@ -393,7 +418,7 @@ static int place_below(struct builder *bu, struct route *route)
 	if (is_far(bu, route))
 		return place_far(bu, route);
 	if (bu->place[route->v].exit_signal != SIGCHLD)
-		return route->parent == route->forker ? place_with_signal(bu, route) : -EDOM;
+		return place_with_signal(bu, route);
 	st.ns = route->parent_ns;
 	st.heir = heir_of(route);
 	st.joins = route->group;
@@ -502,6 +527,7 @@ int placement_find(struct builder *bu)
 	int r = place_root(bu);
 
 	mark_needed(bu);
+	mark_set(bu);
 	for (size_t i = 1; i < b->n_nodes && r == 0; i++)
 		r = place(bu, b->order[i]);
 	return r;

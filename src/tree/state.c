@@ -25,14 +25,6 @@ static bool is_leader(const struct tree_process *p)
 	return p->sid[0] == p->pid[0];
 }
 
-static int check_supported(struct context *ctx, const struct tree *tree)
-{
-	if (tree->processes[0].zombie)
-		return err_msg(ctx, -EOPNOTSUPP, "process %d, the root of the tree, is a zombie",
-			       TREE_PID(tree, 0));
-	return 0;
-}
-
 static int check_parent(struct context *ctx, const struct tree *tree, const struct tree_process *p)
 {
 	if (p->parent == TREE_NONE || !tree->processes[p->parent].zombie)
@@ -259,9 +251,7 @@ int state_check(struct context *ctx, const struct tree_index *index)
 	struct arena scratch;
 	int r;
 
-	r = check_supported(ctx, tree);
-	if (r == 0)
-		r = state_check_namespaces(ctx, tree);
+	r = state_check_namespaces(ctx, tree);
 	for (size_t i = 0; i < tree->n_processes && r == 0; i++)
 		r = check_one(ctx, index, &tree->processes[i]);
 	if (r < 0)

@@ -100,6 +100,46 @@ static void test_zombie_init(void **state)
 	       -EDOM);
 }
 
+/* A table that an init shares with one that it has adopted: neither comes from the other. */
+static void test_shared_with_init(void **state)
+{
+	(void)state;
+	expect("\"pid_namespaces\": [" TWO "}]",
+	       ", {\"pid\": [7, 1], \"parent\": 1, \"pid_ns\": 1, \"files\": 5, \"sid\": [1, 0], "
+	       "\"pgid\": [1, 0]}, "
+	       "{\"pid\": [8, 2], \"parent\": 7, \"pid_ns\": 1, \"files\": 5, \"sid\": [1, 0], "
+	       "\"pgid\": [1, 0]}",
+	       0);
+}
+
+/* Two of one table, whose sessions are led from the namespace above: so was who the table came from. */
+static void test_shared_across_sessions(void **state)
+{
+	(void)state;
+	expect("\"pid_namespaces\": [" TWO "}]",
+	       ", {\"pid\": [6], \"parent\": 1, \"pid_ns\": 0, \"zombie\": true, "
+	       "\"sid\": [6], \"pgid\": [6]}, "
+	       "{\"pid\": [7, 1], \"parent\": 1, \"pid_ns\": 1, \"sid\": [1, 0], \"pgid\": [1, "
+	       "0]}, "
+	       "{\"pid\": [8, 2], \"parent\": 7, \"pid_ns\": 1, \"vm\": 5, \"sid\": [1, 0], "
+	       "\"pgid\": [1, 0]}, "
+	       "{\"pid\": [9, 3], \"parent\": 7, \"pid_ns\": 1, \"vm\": 5, \"sid\": [6, 0], "
+	       "\"pgid\": [6, 0]}",
+	       0);
+}
+
+/* An exit signal that comes down from a dead sibling, which a shared table tells of. */
+static void test_signal_of_sibling(void **state)
+{
+	(void)state;
+	expect("\"pid_namespaces\": [" TWO "}]",
+	       ", {\"pid\": [7, 1], \"parent\": 1, \"pid_ns\": 1, \"vm\": 5, \"exit_signal\": 10, "
+	       "\"sid\": [1, 0], \"pgid\": [1, 0]}, "
+	       "{\"pid\": [8, 2], \"parent\": 7, \"pid_ns\": 1, \"vm\": 5, \"sid\": [1, 0], "
+	       "\"pgid\": [1, 0]}",
+	       0);
+}
+
 /* As deep as the kernel goes. */
 static void test_chain(void **state)
 {
@@ -130,9 +170,15 @@ static void test_chain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_dead_namespace), cmocka_unit_test(test_unborn_namespace),
-		cmocka_unit_test(test_user_and_pid),   cmocka_unit_test(test_entered),
-		cmocka_unit_test(test_zombie_init),    cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_dead_namespace),
+		cmocka_unit_test(test_unborn_namespace),
+		cmocka_unit_test(test_user_and_pid),
+		cmocka_unit_test(test_entered),
+		cmocka_unit_test(test_zombie_init),
+		cmocka_unit_test(test_shared_with_init),
+		cmocka_unit_test(test_shared_across_sessions),
+		cmocka_unit_test(test_signal_of_sibling),
+		cmocka_unit_test(test_chain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

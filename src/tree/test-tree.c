@@ -311,6 +311,44 @@ static void test_terminals(void **state)
 	assert_int_equal(count_op(f->plan, PLAN_TTY_FOREGROUND), 1);
 }
 
+/* The terminal's foreground group is gone, and its number is in another session. */
+static void test_lost_foreground(void **state)
+{
+	static const char *const texts[] = {
+		TREE(1,
+		     INIT NEXT(2, 1, 2, 2, ", \"tty\": 7, \"tty_pgrp\": 9") NEXT(9, 1, 9, 9, "")),
+		TREE(1,
+		     INIT NEXT(2, 1, 2, 2, ", \"tty\": 7, \"tty_pgrp\": 9") NEXT(9, 2, 1, 1, "")),
+		TREE(1, INIT NEXT(2, 1, 2, 2, ", \"tty\": 7, \"tty_pgrp\": 9") NEXT(
+				3, 1, 3, 3, ", \"tty\": 8, \"tty_pgrp\": 9") NEXT(4, 3, 3, 9, "")),
+		TREE(1,
+		     INIT NEXT(2, 1, 2, 2, ", \"tty\": 7, \"tty_pgrp\": 9") NEXT(4, 1, 9, 9, "")),
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		assert_int_equal(plan_text(f, texts[i]), 0);
+		assert_int_equal(count_op(f->plan, PLAN_TTY_FOREGROUND), i == 2 ? 2 : 1);
+	}
+	assert_int_equal(
+		plan_text(f, TREE(1, INIT NEXT(9, 1, 1, 1, "")
+					     NEXT(2, 9, 2, 2, ", \"tty\": 7, \"tty_pgrp\": 9"))),
+		-EDOM);
+	assert_true(error_says(f, "had a foreground group with the number"));
+}
+
+static void test_zombie_root(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(plan_text(f, TREE(50, PROCESS(50, null, 0, 45, ", \"zombie\": true"))), 0);
+	/* and the leader of its group */
+	assert_int_equal(count_op(f->plan, PLAN_EXIT), 2);
+	assert_int_equal(plan_text(f, TREE(50, PROCESS(50, null, 50, 50, ", \"zombie\": true")
+						       NEXT(51, 50, 50, 50, ""))),
+			 -EDOM);
+}
+
 static void test_shell_job(void **state)
 {
 #define JOB "\"shell_job\": true, " ONE_NAMESPACE ", \"processes\": ["
@@ -437,6 +475,8 @@ int main(void)
 		TEST(test_giving_up),
 		TEST(test_swapped_groups),
 		TEST(test_terminals),
+		TEST(test_lost_foreground),
+		TEST(test_zombie_root),
 		TEST(test_shell_job),
 		TEST(test_shared_by_siblings),
 		TEST(test_left_table),
