@@ -117,6 +117,7 @@ static int lowest_own_fd(const Coppice__Checkpoint *cp)
 		if (table->n_fds > 0)
 			highest = MAX(highest, table->fds[table->n_fds - 1]->number);
 	}
+	highest = MAX(highest, epoll_highest_number(cp));
 	return (int)highest + 1;
 }
 

@@ -48,6 +48,7 @@ static const struct {
 	{"processes[].itimers[].interval_ns", "armed after verification, so that no time is lost"},
 	{"processes[].threads[].dispatch", "set when the thread has made its last call for us"},
 	{"processes[].threads[].dispatch.*", "set when the thread has made its last call for us"},
+	{"files[].epoll.entries[].reported", "others may have sent something meanwhile"},
 	{"files[].timerfd.value_ns", "armed after verification"},
 	{"processes[].posix_timers[].value_ns", "armed after verification"},
 	{"processes[].posix_timers[].interval_ns", "armed after verification"},

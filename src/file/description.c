@@ -210,8 +210,7 @@ static struct file_node *find_root(const struct collect_files *files,
 	return NULL;
 }
 
-/* Whose descriptor @probe is, and its number there, as kcmp() wants them. */
-static pid_t holder(const struct file_probe *probe, unsigned long *ret_number)
+pid_t file_probe_holder(const struct file_probe *probe, unsigned long *ret_number)
 {
 	*ret_number = (unsigned long)(probe->in_flight ? probe->fd : probe->number);
 	return probe->in_flight ? getpid() : probe->process->puppet->tid;
@@ -222,12 +221,12 @@ static int search(struct collect *c, struct file_node *root, const struct file_p
 		  struct file_node **ret_found, struct file_node ***ret_place)
 {
 	unsigned long number, other_number;
-	pid_t pid = holder(probe, &number);
+	pid_t pid = file_probe_holder(probe, &number);
 	struct file_node *node = root;
 	struct file_node **place = NULL;
 
 	while (node) {
-		pid_t other = holder(&node->probe, &other_number);
+		pid_t other = file_probe_holder(&node->probe, &other_number);
 		int order = sys_kcmp(pid, other, KCMP_FILE, number, other_number);
 
 		if (order == 0) {

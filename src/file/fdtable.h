@@ -20,6 +20,8 @@ void files_collect_deinit(struct collect *c);
 
 /* Restore: is everything there that the files need? Reports with rebuild_refuse. */
 int rebuild_files_check(struct rebuild *r);
+/* The highest number that an epoll entry was added by: it may be in no table any more. */
+uint32_t epoll_highest_number(const Coppice__Checkpoint *cp);
 /* Makes every open file description, here; then what connects them (content of pipes, ...). */
 int rebuild_files_create(struct rebuild *r);
 /* Sends the descriptors of one table into the process that owns it (rebuild_process.owns_files). */

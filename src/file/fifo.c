@@ -103,6 +103,11 @@ static int connect_content(struct rebuild *r, const Coppice__File *file, int fd)
 				pipes_rebuild(r, file->fifo->pipe)->write_fd);
 }
 
+static int rouse(struct rebuild *r, const Coppice__File *file, int fd _unused_, bool on)
+{
+	return pipes_rouse(r, file->fifo->pipe, on);
+}
+
 static void describe(const Coppice__File *file, char *buf, size_t size)
 {
 	(void)snprintf(buf, size, "FIFO, inode %u", file->fifo->inode);
@@ -117,5 +122,6 @@ const struct file_kind kind_fifo = {
 	.check = check,
 	.create = create,
 	.connect = connect_content,
+	.rouse = rouse,
 	.describe = describe,
 };

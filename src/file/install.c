@@ -171,6 +171,14 @@ int rebuild_files_last(struct rebuild *r)
 		if (result < 0)
 			return while_restoring(r, result, r->files[i].msg);
 	}
+	for (size_t i = 0; i < r->n_files; i++) {
+		const struct rebuild_file *file = &r->files[i];
+		const struct file_kind *kind = file_kind_of(file->msg);
+
+		result = kind->watch ? kind->watch(r, file->msg, file->fd) : 0;
+		if (result < 0)
+			return while_restoring(r, result, file->msg);
+	}
 	return rebuild_inodes_last(r);
 }
 

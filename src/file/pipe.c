@@ -105,6 +105,11 @@ static int connect_content(struct rebuild *r, const Coppice__File *file, int fd)
 				pipes_rebuild(r, file->pipe->pipe)->write_fd);
 }
 
+static int rouse(struct rebuild *r, const Coppice__File *file, int fd _unused_, bool on)
+{
+	return pipes_rouse(r, file->pipe->pipe, on);
+}
+
 static void describe(const Coppice__File *file, char *buf, size_t size)
 {
 	(void)snprintf(buf, size, "pipe %u, %s end", file->pipe->pipe,
@@ -120,5 +125,6 @@ const struct file_kind kind_pipe = {
 	.check = check,
 	.create = create,
 	.connect = connect_content,
+	.rouse = rouse,
 	.describe = describe,
 };

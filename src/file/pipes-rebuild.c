@@ -2,6 +2,7 @@
 #include "file/pipes.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "file/pipe-content.h"
 #include "file/state.h"
@@ -24,6 +25,20 @@ void pipes_rebuild_deinit(struct rebuild *r)
 	}
 	if (state)
 		state->n_pipes = 0;
+}
+
+int pipes_rouse(struct rebuild *r, uint32_t number, bool on)
+{
+	const struct rebuild_pipe *pipe = pipes_rebuild(r, number);
+	char byte = 0;
+	ssize_t n;
+
+	if (!pipe)
+		return err_oom(r->ctx);
+	/* a FIFO has one that does both */
+	n = on ? write(pipe->write_fd, &byte, 1)
+	       : read(pipe->read_fd >= 0 ? pipe->read_fd : pipe->write_fd, &byte, 1);
+	return n < 0 ? err_sys(r->ctx, -errno, "rousing a pipe") : 0;
 }
 
 int pipes_check(struct rebuild *r, const Coppice__PipeContent *content)

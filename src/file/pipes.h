@@ -26,6 +26,8 @@ int pipes_collect_late(struct collect *c, const struct file_probe *probe, const 
 struct rebuild_pipe *pipes_rebuild(struct rebuild *r, uint32_t number);
 /* Closes what no file was given. */
 void pipes_rebuild_deinit(struct rebuild *r);
+/* The rouse phase of either kind: a byte, or none again. */
+int pipes_rouse(struct rebuild *r, uint32_t number, bool on);
 /* The check phase of either kind. */
 int pipes_check(struct rebuild *r, const Coppice__PipeContent *content);
 

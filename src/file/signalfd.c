@@ -52,6 +52,7 @@ static void describe(const Coppice__File *file, char *buf, size_t size)
 const struct file_kind kind_signalfd = {
 	.name = "signalfd",
 	.which = COPPICE__FILE__KIND_SIGNALFD,
+	.poll_has_effects = true,
 	.matches = matches,
 	.collect = collect,
 	.create = create,

@@ -85,5 +85,8 @@ uint32_t file_inode(const Coppice__File *file);
 /* A duplicate of the probed descriptor, here; owned by the caller. */
 int file_probe_dup(struct collect *c, const struct file_probe *probe, int *ret_fd);
 
+/* Whose descriptor @probe is, and its number there, as kcmp() wants them. */
+pid_t file_probe_holder(const struct file_probe *probe, unsigned long *ret_number);
+
 /* The kind that owns @file, or NULL: from a newer version. */
 const struct file_kind *file_kind_of(const Coppice__File *file);

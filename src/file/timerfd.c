@@ -252,6 +252,18 @@ static int resume(struct rebuild *r, const Coppice__File *file, int fd)
 	return result;
 }
 
+/* Armed as it is until it goes on, it has no expirations but those that it is given. */
+static int rouse(struct rebuild *r, const Coppice__File *file, int fd, bool on)
+{
+	const Coppice__TimerFd *msg = file->timerfd;
+	int result;
+
+	if (on)
+		return set_ticks(r->ctx, fd, 1);
+	result = arm(r->ctx, fd, msg, msg->value_ns > 0 ? FAR_NS : 0);
+	return result < 0 ? result : set_ticks(r->ctx, fd, msg->ticks);
+}
+
 static void describe(const Coppice__File *file, char *buf, size_t size)
 {
 	const Coppice__TimerFd *msg = file->timerfd;
@@ -268,6 +280,7 @@ const struct file_kind kind_timerfd = {
 	.collect_late = collect_late,
 	.check = check,
 	.create = create,
+	.rouse = rouse,
 	.resume = resume,
 	.describe = describe,
 };

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules for descriptor tables, open file descriptions and locks. */
 #include <inttypes.h>
-#include <stdlib.h>
 
+#include "image/lookup.h"
 #include "image/validate-internal.h"
 
 enum {
 	FD_MAX = 1 << 30,	      /* the highest value of fs.nr_open */
 	PIPE_CAPACITY_MAX = 1U << 31, /* round_pipe_size(), fs/pipe.c */
 	TERMIOS_MAX = 128,	      /* struct termios2 has 44 */
+	EPOLL_ALWAYS = 0x18,	      /* EPOLLERR | EPOLLHUP, which every entry has */
+	EPOLL_ONESHOT = 1 << 30,      /* but one that has fired */
 	TIMER_FLAGS = 3,	      /* TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET */
 };
 
@@ -45,6 +47,22 @@ static int check_content(const struct validation *v, const char *kind,
 	return 0;
 }
 
+static int check_epoll(const struct validation *v, const Coppice__Epoll *epoll)
+{
+	for (size_t i = 0; i < epoll->n_entries; i++) {
+		const Coppice__EpollEntry *entry = epoll->entries[i];
+
+		if (entry->number > FD_MAX)
+			return invalid(v, "epoll.entries[%zu].number: %u", i, entry->number);
+		if (!(entry->events & EPOLL_ALWAYS) && !(entry->events & EPOLL_ONESHOT))
+			return invalid(v, "epoll.entries[%zu].events: %#x can never be", i,
+				       entry->events);
+	}
+	if (epoll->busy_poll_budget > UINT16_MAX)
+		return invalid(v, "epoll.busy_poll_budget: %u", epoll->busy_poll_budget);
+	return 0;
+}
+
 static int check_timer(const struct validation *v, const Coppice__TimerFd *t)
 {
 	if (t->flags & ~TIMER_FLAGS)
@@ -71,6 +89,8 @@ int validate_file(const struct validation *v, const ProtobufCMessage *msg)
 		return check_content(v, "pipe", file->pipe->content);
 	case COPPICE__FILE__KIND_FIFO:
 		return check_content(v, "fifo", file->fifo->content);
+	case COPPICE__FILE__KIND_EPOLL:
+		return check_epoll(v, file->epoll);
 	case COPPICE__FILE__KIND_TIMERFD:
 		return check_timer(v, file->timerfd);
 	case COPPICE__FILE__KIND_BPF_MAP:
@@ -84,19 +104,9 @@ int validate_file(const struct validation *v, const ProtobufCMessage *msg)
 	}
 }
 
-static int by_number(const void *key, const void *element)
-{
-	uint32_t number = *(const uint32_t *)key;
-	const Coppice__Fd *fd = *(Coppice__Fd *const *)element;
-
-	return number < fd->number ? -1 : number > fd->number;
-}
-
 /* A lock is taken by a process, through a descriptor that leads to the file. */
 static int check_owner(const struct validation *v, const Coppice__FileLock *lock)
 {
-	const Coppice__FdTable *table;
-	Coppice__Fd *const *fd;
 	uint32_t id;
 
 	if (lock->process == 0)
@@ -104,11 +114,7 @@ static int check_owner(const struct validation *v, const Coppice__FileLock *lock
 	id = v->cp->processes[lock->process - 1]->fd_table;
 	if (id == 0)
 		return invalid(v, "process: %u has no descriptors", lock->process);
-	table = v->cp->fd_tables[id - 1];
-	fd = table->n_fds == 0 ? NULL
-			       : bsearch(&lock->fd_number, table->fds, table->n_fds,
-					 sizeof(*table->fds), by_number);
-	if (!fd)
+	if (!lookup_fd(v->cp->fd_tables[id - 1], lock->fd_number))
 		return invalid(v, "fd_number: %u is not open in process %u", lock->fd_number,
 			       lock->process);
 	return 0;

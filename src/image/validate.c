@@ -75,6 +75,7 @@ static const struct reference references[] = {
 	REQUIRED(regular_file, "inode", "inodes"),
 	REQUIRED(memfd_file, "inode", "inodes"),
 	REQUIRED(fifo, "inode", "inodes"),
+	REQUIRED(epoll_entry, "file", "files"),
 	REQUIRED(file_lock, "file", "files"),
 	OPTIONAL(file_lock, "process", "processes"),
 };

@@ -75,6 +75,18 @@ struct uapi_pm_scan_arg {
 #define PR_THP_DISABLE_EXCEPT_ADVISED (1 << 1)
 #endif
 
+/* ---- epoll(7) ---- */
+
+struct uapi_epoll_params {
+	uint32_t busy_poll_usecs;
+	uint16_t busy_poll_budget;
+	uint8_t prefer_busy_poll;
+	uint8_t pad;
+};
+
+#define UAPI_EPIOCSPARAMS _IOW(0x8A, 1, struct uapi_epoll_params)
+#define UAPI_EPIOCGPARAMS _IOR(0x8A, 2, struct uapi_epoll_params)
+
 /* ---- timerfd_create(2); <linux/timerfd.h> goes not together with <sys/timerfd.h> ---- */
 
 #ifndef TFD_IOC_SET_TICKS

@@ -29,6 +29,8 @@ struct file_probe {
 struct file_kind {
 	const char *name; /* as users know it: "pipe", "regular file" */
 	Coppice__File__KindCase which;
+	/* What poll() says of it depends on who asks, or changes by being asked. */
+	bool poll_has_effects;
 
 	bool (*matches)(const struct file_probe *probe);
 	/* Fills @file's member; called once per open file description. @probe and @file live as long
@@ -51,6 +53,11 @@ struct file_kind {
 	/* After verification, right before the program goes on: what must not begin to run earlier.
 	 * Of kinds that have it, the coordinator keeps a descriptor until then. */
 	int (*resume)(struct rebuild *r, const Coppice__File *file, int fd);
+	/* When all others have had their last phase: what watches them. */
+	int (*watch)(struct rebuild *r, const Coppice__File *file, int fd);
+	/* Makes it ready to be read for a moment, and takes that back; after connect. Optional: an
+	 * epoll entry that has fired (EPOLLONESHOT) can only be had by firing. */
+	int (*rouse)(struct rebuild *r, const Coppice__File *file, int fd, bool on);
 	/* One line for show and messages. */
 	void (*describe)(const Coppice__File *file, char *buf, size_t size);
 };

@@ -114,7 +114,11 @@ def fd_links(base):
 def fd_infos(base):
     out = []
     for n in sorted(os.listdir(base + "/fdinfo"), key=int):
-        text = re.sub(r"(mnt_id|ino|map_id):.*\n", "", read(base + "/fdinfo/" + n))
+        text = read(base + "/fdinfo/" + n)
+        # entries of epoll are in the order of kernel addresses
+        entries = sorted(re.findall(r"^(tfd:.*) ino:", text, re.M))
+        text = re.sub(r"^tfd:.*\n", "", text, flags=re.M) + "\n".join(entries)
+        text = re.sub(r"(mnt_id|ino|map_id):.*\n", "", text)
         # the number of an eventfd is the kernel's; a timerfd goes on
         text = re.sub(r"(eventfd-id|ticks|it_value):.*\n", "", text)
         # "lock: 1: FLOCK ADVISORY WRITE 12 fe:00:1234 0 EOF": a file made anew has another inode
