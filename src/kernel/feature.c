@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "kernel/pagemap.h"
+#include "kernel/proc-ahead.h"
 #include "kernel/proc.h"
 #include "kernel/sys.h"
 #include "kernel/uapi.h"
@@ -64,6 +65,45 @@ static int probe_pagemap_guard(void)
 	return probe_scannable(PAGE_IS_GUARD);
 }
 
+/* The flag that such a mapping has in smaps, and keeps. */
+static int flags_guard(const char *page)
+{
+	_cleanup_(arena_deinit) struct arena arena = {0};
+	_cleanup_close_ int proc_fd = -EBADF;
+	struct proc_map *maps = NULL;
+	size_t n = 0;
+	int r;
+
+	arena_init(&arena, NULL);
+	r = proc_open(getpid(), &proc_fd);
+	if (r == 0)
+		r = proc_read_smaps(&(struct proc_dir){.fd = proc_fd}, &arena, &maps, &n);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (maps[i].start <= (uintptr_t)page && (uintptr_t)page < maps[i].end)
+			return (maps[i].flags & VMF_GUARD) != 0;
+	return r;
+}
+
+static int with_guard(int (*look)(const char *page))
+{
+	size_t len = (size_t)sysconf(_SC_PAGESIZE);
+	void *page = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int r;
+
+	if (page == MAP_FAILED)
+		return -errno;
+	r = madvise(page, len, MADV_GUARD_INSTALL) == 0;
+	if (r && look)
+		r = look(page);
+	(void)munmap(page, len); /* a page of our own */
+	return r;
+}
+
+static int probe_smaps_guard(void)
+{
+	return with_guard(flags_guard);
+}
+
 /* Page frame numbers read 0 without CAP_SYS_ADMIN; the page of a local variable is present. */
 static int probe_pagemap_pfn(void)
 {
@@ -82,15 +122,7 @@ static int probe_pagemap_pfn(void)
 
 static int probe_madv_guard(void)
 {
-	size_t len = (size_t)sysconf(_SC_PAGESIZE);
-	void *page = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	int r;
-
-	if (page == MAP_FAILED)
-		return -errno;
-	r = madvise(page, len, MADV_GUARD_INSTALL) == 0;
-	(void)munmap(page, len); /* a page of our own */
-	return r;
+	return with_guard(NULL);
 }
 
 /* Sealing nothing succeeds where the call exists. */
@@ -163,6 +195,8 @@ static const struct {
 	[FEATURE_PAGEMAP_GUARD] = {"PAGEMAP_SCAN of guard regions",
 				   "guard regions are found by /proc/PID/pagemap",
 				   probe_pagemap_guard},
+	[FEATURE_SMAPS_GUARD] = {"guard regions in VmFlags",
+				 "all mappings are searched for guard regions", probe_smaps_guard},
 	[FEATURE_PAGEMAP_PFN] = {"page frame numbers in /proc/PID/pagemap",
 				 "pages shared copy-on-write are found by comparing their content",
 				 probe_pagemap_pfn},

@@ -155,7 +155,7 @@ enum proc_vm_flag {
 #define VMF_SHADOW_STACK (UINT64_C(1) << 32) /* ss */
 #define VMF_SEALED	 (UINT64_C(1) << 33) /* sl */
 #define VMF_DROPPABLE	 (UINT64_C(1) << 34) /* dp */
-#define VMF_GUARD	 (UINT64_C(1) << 35) /* gu: has guard regions (6.18) */
+#define VMF_GUARD	 (UINT64_C(1) << 35) /* gu: may have guard regions (6.18) */
 #define VMF_UNKNOWN	 (UINT64_C(1) << 63) /* a word this table does not know */
 
 /* /proc/PID/fdinfo/N */

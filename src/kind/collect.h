@@ -51,6 +51,7 @@ struct collect_thread {
 	struct puppet *puppet;
 	struct proc_stat stat;	   /* /proc/PID/task/TID/stat */
 	struct proc_status status; /* /proc/PID/task/TID/status */
+	uint64_t user_ns;	   /* inode number; known once namespaces are collected */
 	bool own_files;		   /* its descriptor table is not that of the first thread */
 	pid_t landlock_witness;	   /* private to task/landlock.c */
 	int32_t witness_key;	   /* private to task/keyring.c */

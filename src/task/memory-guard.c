@@ -2,13 +2,15 @@
 /*
  * Guard regions (MADV_GUARD_INSTALL): pages that fault for ever, marked in the page tables only,
  * without a VMA of their own. They are told apart by /proc/PID/pagemap; where the kernel's scan
- * knows them as a category, one call finds those of a whole address space.
+ * knows them as a category, one call finds those of a whole address space. A newer kernel also flags
+ * the mappings that have, or once had, any (VM_MAYBE_GUARD), so that most need no scan at all.
  */
 #include "task/memory-guard.h"
 
 #include "kernel/feature.h"
 #include "kernel/pagemap.h"
 #include "task/memory-vma.h"
+#include "task/surroundings.h"
 #include "util/cleanup.h"
 
 static int add_guard(struct collect *c, Coppice__Mm *mm, const struct page_range *range)
@@ -69,12 +71,27 @@ static int walk_each(struct collect *c, Coppice__Mm *mm, const struct pagemap *p
 	return 0;
 }
 
+static int may_have_guards(struct collect *c, const struct collect_process *p)
+{
+	const struct surroundings *s;
+	int r = surroundings_get(c->ctx, c->arena, &c->surroundings, &s);
+
+	if (r < 0 || !s->guard_flag)
+		return r < 0 ? r : 1;
+	for (size_t i = 0; i < p->n_maps; i++)
+		if (p->maps[i].flags & VMF_GUARD)
+			return 1;
+	return 0;
+}
+
 int guard_collect(struct collect *c, struct collect_process *p, Coppice__Mm *mm)
 {
 	_cleanup_(pagemap_close) struct pagemap pagemap = {.fd = -EBADF};
 	uint64_t end = 0;
-	int r;
+	int r = may_have_guards(c, p);
 
+	if (r <= 0)
+		return r;
 	for (size_t i = mm->n_vmas; i > 0 && end == 0; i--)
 		if (can_have_guards(mm->vmas[i - 1]))
 			end = mm->vmas[i - 1]->end;

@@ -85,6 +85,7 @@ static int collect_thread(struct collect *c, struct collect_thread *th)
 	r = namespaces_read(&dir, collect_prefix(th, prefix), inodes);
 	if (r < 0)
 		return err_sys(c->ctx, r, "reading /proc/%d/ns", th->tid);
+	th->user_ns = inodes[NAMESPACE_USER];
 	for (size_t i = 0; i < NAMESPACE_KINDS && r >= 0; i++)
 		if (!namespace_kinds[i].saved && inodes[i] != s->namespaces[i])
 			r = refuse(c, th, namespace_kinds[i].name);

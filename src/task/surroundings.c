@@ -87,6 +87,7 @@ static int read_all(struct context *ctx, struct arena *arena, struct surrounding
 		return err_sys(ctx, r,
 			       "reading coppice's own namespaces, cgroups, labels and login");
 	read_slice(s);
+	s->guard_flag = feature_probe(FEATURE_SMAPS_GUARD) == 1;
 	s->util_clamp = feature_probe(FEATURE_UTIL_CLAMP) == 1;
 	s->landlock = feature_probe(FEATURE_LANDLOCK) == 1;
 	r = read_online(ctx, s);

@@ -46,6 +46,7 @@ struct cgroup_place {
 struct surroundings {
 	uint8_t online[CPU_BYTES]; /* CPUs, little-endian bits */
 	uint64_t slice_ns;	   /* of a fair task that asked for none; 0 if not known */
+	bool guard_flag;	   /* smaps flags mappings that may have guard regions */
 	bool util_clamp;	   /* this kernel has utilization clamps */
 	uint64_t namespaces[NAMESPACE_KINDS]; /* inode numbers; 0: this kernel has no such kind */
 	struct cgroup_place *cgroups;

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -147,42 +146,25 @@ static int get_witnesses(struct collect *c)
 	return c->witnesses ? 0 : err_oom(c->ctx);
 }
 
-static int open_user_ns(struct collect *c, const struct collect_thread *th, int *ret_fd,
-			uint64_t *ret_ino)
+static int open_user_ns(struct collect *c, const struct collect_thread *th, int *ret_fd)
 {
 	char path[48];
-	struct stat st;
 	int fd;
 
 	(void)snprintf(path, sizeof(path), "task/%d/ns/user", th->tid);
 	fd = openat(th->process->proc_fd, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		int r = err_sys(c->ctx, -errno, "open(/proc/%d/%s)", th->process->pid, path);
-
-		close_guard(&fd);
-		return r;
-	}
+	if (fd < 0)
+		return err_sys(c->ctx, -errno, "open(/proc/%d/%s)", th->process->pid, path);
 	*ret_fd = fd;
-	*ret_ino = st.st_ino;
 	return 0;
-}
-
-/* 1: it is the coordinator's own. */
-static int is_own(struct collect *c, uint64_t ino)
-{
-	const struct surroundings *s;
-	int r = surroundings_get(c->ctx, c->arena, &c->surroundings, &s);
-
-	return r < 0 ? r : s->namespaces[NAMESPACE_USER] == ino;
 }
 
 int witness_same_user_ns(struct collect *c, const struct collect_thread *th)
 {
-	_cleanup_close_ int fd = -EBADF;
-	uint64_t ino;
-	int r = open_user_ns(c, th, &fd, &ino);
+	const struct surroundings *s;
+	int r = surroundings_get(c->ctx, c->arena, &c->surroundings, &s);
 
-	return r < 0 ? r : is_own(c, ino);
+	return r < 0 ? r : s->namespaces[NAMESPACE_USER] == th->user_ns;
 }
 
 static struct witness *known(const struct witnesses *witnesses, const struct witness *w)
@@ -196,35 +178,43 @@ static struct witness *known(const struct witnesses *witnesses, const struct wit
 	return NULL;
 }
 
-int witness_find(struct collect *c, const struct collect_thread *th, const struct witness **ret)
+/* Adds it to those that are known; *@w is complete then. */
+static int add_witness(struct collect *c, const struct collect_thread *th, struct witness *w)
 {
-	struct witness w = {.uid = th->status.uid[0], .gid = th->status.gid[0], .socket = -EBADF};
 	_cleanup_close_ int user_ns = -EBADF;
 	struct witness *slot;
-	int r = get_witnesses(c);
+	int r = witness_same_user_ns(c, th);
 
+	if (r == 0)
+		r = open_user_ns(c, th, &user_ns);
 	if (r >= 0)
-		r = open_user_ns(c, th, &user_ns, &w.user_ns);
-	if (r < 0)
-		return r;
-	slot = known(c->witnesses, &w);
-	if (slot) {
-		*ret = slot;
-		return 0;
-	}
-	r = is_own(c, w.user_ns);
-	if (r >= 0)
-		r = start_witness(c->ctx, &w, r ? -EBADF : user_ns);
+		r = start_witness(c->ctx, w, user_ns);
 	if (r < 0)
 		return r;
 	slot = arena_append(c->arena, &c->witnesses->list, &c->witnesses->n, sizeof(*slot));
 	if (!slot) {
-		end_witness(&w);
+		end_witness(w);
 		return err_oom(c->ctx);
 	}
-	*slot = w;
-	*ret = slot;
+	*slot = *w;
 	return 0;
+}
+
+int witness_find(struct collect *c, const struct collect_thread *th, const struct witness **ret)
+{
+	struct witness w = {
+		.uid = th->status.uid[0],
+		.gid = th->status.gid[0],
+		.user_ns = th->user_ns,
+		.socket = -EBADF,
+	};
+	int r = get_witnesses(c);
+
+	if (r >= 0 && !known(c->witnesses, &w))
+		r = add_witness(c, th, &w);
+	if (r >= 0)
+		*ret = known(c->witnesses, &w);
+	return r < 0 ? r : 0;
 }
 
 int witness_key_of(struct collect *c, const struct collect_thread *th, int32_t *ret)

@@ -193,8 +193,7 @@ static int make_unnamed_write(void)
 
 static int make_mapped(void)
 {
-	return make_write() ||
-	       mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED;
+	return make_write() || mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED;
 }
 
 static const struct live_row rows[] = {

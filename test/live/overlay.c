@@ -36,8 +36,8 @@ static int make_overlay(void)
 			return 1;
 	if (write_file("lower/one", "lower one") || write_file("lower/two", "lower two"))
 		return 1;
-	if (mount("overlay", "merged", "overlay", 0,
-		  "lowerdir=lower,upperdir=upper,workdir=work") < 0)
+	if (mount("overlay", "merged", "overlay", 0, "lowerdir=lower,upperdir=upper,workdir=work") <
+	    0)
 		return live_fail("no overlayfs here"), 77;
 	return 0;
 }
