@@ -80,11 +80,13 @@ static int peek(struct context *ctx, pid_t tid, bool shared, size_t offset, sigi
 
 static int read_now(struct collect *c, const struct collect_thread *th, struct proc_status *ret)
 {
+	/* That of the process is the first thread's. */
+	bool first = th == &th->process->threads[0];
 	_cleanup_close_ int fd = -EBADF;
-	int r = proc_open_task(th->process->proc_fd, th->tid, &fd);
+	int r = first ? 0 : proc_open_task(th->process->proc_fd, th->tid, &fd);
 
 	if (r == 0)
-		r = proc_read_status(fd, c->arena, ret);
+		r = proc_read_status(first ? th->process->proc_fd : fd, c->arena, ret);
 	return r < 0 ? err_sys(c->ctx, r, "reading /proc/%d/status", th->tid) : 0;
 }
 
