@@ -23,6 +23,8 @@ complete -c coppice -n '__fish_seen_subcommand_from restore check' -l keep-clock
 complete -c coppice -n '__fish_seen_subcommand_from restore' -l no-verify -d 'Do not compare with the image'
 complete -c coppice -n '__fish_seen_subcommand_from dump' -l checksum-pages -d 'Keep checksums of pages'
 complete -c coppice -n '__fish_seen_subcommand_from dump restore' -l stats -d 'Print how long each stage took'
+complete -c coppice -n '__fish_seen_subcommand_from dump check' -l external -x -d 'An open file that belongs to the outside'
+complete -c coppice -n '__fish_seen_subcommand_from restore check' -l inherit-fd -x -d 'A descriptor for a file of the image'
 complete -c coppice -n '__fish_seen_subcommand_from plan' -s t -x -a '(__fish_complete_pids)' -d 'Topmost process'
 complete -c coppice -n '__fish_seen_subcommand_from plan' -l tree -r -F -d 'A tree file'
 complete -c coppice -n '__fish_seen_subcommand_from plan show' -l json -d 'Print JSON'

@@ -2,7 +2,9 @@
 #include "checkpoint/check.h"
 
 #include "checkpoint/collect.h"
+#include "checkpoint/externals.h"
 #include "checkpoint/rebuild.h"
+#include "file/external.h"
 #include "image/reader.h"
 #include "tree/planner.h"
 #include "util/cleanup.h"
@@ -56,11 +58,16 @@ static int collect_stopped(struct collect *c, pid_t root, int (*look)(struct col
 
 int check_dump(struct context *ctx, const struct dump_options *opt, struct check_result *ret)
 {
-	const struct collect_options collect_opt = {.shell_job = opt->shell_job};
+	const struct collect_options collect_opt = {.shell_job = opt->shell_job,
+						    .external = opt->external,
+						    .n_external = opt->n_external};
 	struct check_result result = {0};
 	struct collect c;
 	int r;
 
+	r = externals_find(ctx, opt);
+	if (r < 0)
+		return r;
 	arena_init(&result.arena, NULL);
 	collect_init(&c, ctx, &result.arena, &collect_opt);
 	r = collect_stopped(&c, opt->root, check_plan, &result.stopped_ns);
@@ -104,6 +111,8 @@ static int check_image(struct context *ctx, struct arena *arena, const char *dir
 		r = image_reader_check_pages(ctx, images);
 	if (r >= 0)
 		r = image_reader_load(ctx, images, arena, &cp);
+	if (r >= 0)
+		r = external_replace(ctx, arena, cp, opt);
 	if (r >= 0)
 		r = rebuild_init(rb, ctx, arena, cp, opt);
 	if (r < 0)

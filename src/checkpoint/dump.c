@@ -11,6 +11,7 @@
 #include "checkpoint/dump.h"
 
 #include "checkpoint/collect.h"
+#include "checkpoint/externals.h"
 #include "checkpoint/origin.h"
 #include "image/validate.h"
 #include "image/writer.h"
@@ -38,6 +39,8 @@ static void dump_init(struct dump *d, struct context *ctx, const struct dump_opt
 	const struct collect_options collect = {
 		.shell_job = opt->shell_job,
 		.check_content = opt->check_content,
+		.external = opt->external,
+		.n_external = opt->n_external,
 	};
 
 	*d = (struct dump){.ctx = ctx, .opt = opt};
@@ -171,6 +174,9 @@ static int run_stages(struct dump *d)
 	struct stage_times *times = &d->report.times;
 	int r;
 
+	r = externals_find(d->ctx, d->opt);
+	if (r < 0)
+		return r;
 	r = image_writer_open(d->ctx, d->opt->dir, &image, &d->image);
 	if (r < 0)
 		return r;

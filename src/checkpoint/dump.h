@@ -9,6 +9,7 @@
 #include "puppet/puppet.h"
 
 struct context;
+struct resource;
 
 struct dump_options {
 	pid_t root;	 /* the topmost process of the tree */
@@ -16,7 +17,9 @@ struct dump_options {
 	enum puppet_fate fate;
 	bool shell_job;
 	bool checksum_pages; /* keep checksums of page files, for restore's check_pages */
-	bool check_content;  /* hash files that will be found again by path */
+	const struct resource *external; /* open files that belong to the outside */
+	size_t n_external;
+	bool check_content; /* hash files that will be found again by path */
 };
 
 /* What a dump can tell about itself afterwards. */

@@ -13,6 +13,7 @@
 #include "checkpoint/grow.h"
 #include "checkpoint/rebuild.h"
 #include "checkpoint/verify.h"
+#include "file/external.h"
 #include "file/fdtable.h"
 #include "file/inode.h"
 #include "image/reader.h"
@@ -48,8 +49,10 @@ static void restore_deinit(struct restore *s)
 static int stage_check(struct restore *s)
 {
 	struct rebuild *rb = &s->rebuild;
-	int r = rebuild_init(rb, s->ctx, &s->arena, s->cp, &s->opt->rebuild);
+	int r = external_replace(s->ctx, &s->arena, s->cp, &s->opt->rebuild);
 
+	if (r >= 0)
+		r = rebuild_init(rb, s->ctx, &s->arena, s->cp, &s->opt->rebuild);
 	if (r < 0)
 		return r;
 	rb->images = s->images;

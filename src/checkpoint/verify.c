@@ -182,6 +182,7 @@ int verify_collect(struct rebuild *r, struct verify **ret_verify)
 	arena_init(&v->arena, r->ctx);
 	collect_init(&v->collect, r->ctx, &v->arena, &opt);
 	v->collect.stubs = true;
+	v->collect.rebuilt = r;
 	v->collect.hide_start = r->stub_base;
 	v->collect.hide_end = r->stub_base + r->stub_size;
 	v->collect.hide_fd_from = r->fd_base;

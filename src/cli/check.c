@@ -3,14 +3,23 @@
 #include "checkpoint/check.h"
 
 #include "cli/cli.h"
+#include "cli/external.h"
 #include "cli/output.h"
 #include "kernel/feature.h"
 #include "kind/rebuild.h"
 
 static struct dump_options arg_dump;
 static struct rebuild_options arg_rebuild;
+static struct resource *arg_external;
+static struct inherited_fd *arg_inherited;
 
-enum { OPT_CHECK_CONTENT = OPT_LONG_ONLY, OPT_CHECK_PAGES, OPT_KEEP_CLOCKS };
+enum {
+	OPT_CHECK_CONTENT = OPT_LONG_ONLY,
+	OPT_CHECK_PAGES,
+	OPT_EXTERNAL,
+	OPT_INHERIT_FD,
+	OPT_KEEP_CLOCKS
+};
 
 static const struct option options[] = {
 	{"tree", required_argument, NULL, 't'},
@@ -18,6 +27,8 @@ static const struct option options[] = {
 	{"shell-job", no_argument, NULL, 'j'},
 	{"check-content", no_argument, NULL, OPT_CHECK_CONTENT},
 	{"check-pages", no_argument, NULL, OPT_CHECK_PAGES},
+	{"external", required_argument, NULL, OPT_EXTERNAL},
+	{"inherit-fd", required_argument, NULL, OPT_INHERIT_FD},
 	{"keep-clocks", no_argument, NULL, OPT_KEEP_CLOCKS},
 	CLI_COMMON_OPTIONS,
 };
@@ -40,6 +51,11 @@ static int take_option(struct context *ctx, int opt)
 	case OPT_CHECK_PAGES:
 		arg_rebuild.check_pages = true;
 		return -1;
+	case OPT_EXTERNAL:
+		return cli_add_external(&cli_check, optarg, &arg_external, &arg_dump.n_external);
+	case OPT_INHERIT_FD:
+		return cli_add_inherited(&cli_check, optarg, &arg_inherited,
+					 &arg_rebuild.n_inherited);
 	case OPT_KEEP_CLOCKS:
 		arg_rebuild.keep_clocks = true;
 		return -1;
@@ -93,6 +109,8 @@ static int run(struct context *ctx, int argc, char **argv)
 	}
 	if (optind < argc)
 		return cli_usage_error(&cli_check, "unexpected argument '%s'", argv[optind]);
+	arg_dump.external = arg_external;
+	arg_rebuild.inherited = arg_inherited;
 	if (arg_dump.root > 0 && arg_dump.dir)
 		return cli_usage_error(&cli_check, "-t and -D cannot be given together");
 	if (arg_dump.root > 0) {
@@ -120,6 +138,8 @@ const struct cli_command cli_check = {
 		 "      --check-content    as for restore\n"
 		 "      --check-pages      as for restore\n"
 		 "      --keep-clocks      as for restore\n"
+		 "      --external RESOURCE, --inherit-fd 'fd[N]:RESOURCE'  as for dump and "
+		 "restore\n"
 		 "  -o, --log-file FILE    append a log to FILE\n"
 		 "  -v, --verbose          say more; twice: everything\n"
 		 "  -h, --help             this text\n\n"

@@ -3,12 +3,14 @@
 #include "checkpoint/dump.h"
 
 #include "cli/cli.h"
+#include "cli/external.h"
 #include "cli/output.h"
 
 static struct dump_options arg_opt;
+static struct resource *arg_external;
 static bool arg_stats;
 
-enum { OPT_CHECK_CONTENT = OPT_LONG_ONLY, OPT_CHECKSUM_PAGES, OPT_STATS };
+enum { OPT_CHECK_CONTENT = OPT_LONG_ONLY, OPT_CHECKSUM_PAGES, OPT_EXTERNAL, OPT_STATS };
 
 static const struct option options[] = {
 	{"tree", required_argument, NULL, 't'},
@@ -18,6 +20,7 @@ static const struct option options[] = {
 	{"shell-job", no_argument, NULL, 'j'},
 	{"check-content", no_argument, NULL, OPT_CHECK_CONTENT},
 	{"checksum-pages", no_argument, NULL, OPT_CHECKSUM_PAGES},
+	{"external", required_argument, NULL, OPT_EXTERNAL},
 	{"stats", no_argument, NULL, OPT_STATS},
 	CLI_COMMON_OPTIONS,
 };
@@ -48,6 +51,8 @@ static int take_option(struct context *ctx, int opt)
 	case OPT_CHECKSUM_PAGES:
 		arg_opt.checksum_pages = true;
 		return -1;
+	case OPT_EXTERNAL:
+		return cli_add_external(&cli_dump, optarg, &arg_external, &arg_opt.n_external);
 	case OPT_STATS:
 		arg_stats = true;
 		return -1;
@@ -72,6 +77,7 @@ static int run(struct context *ctx, int argc, char **argv)
 		return cli_usage_error(&cli_dump, "unexpected argument '%s'", argv[optind]);
 	if (arg_opt.root == 0 || !arg_opt.dir)
 		return cli_usage_error(&cli_dump, "-t PID and -D DIR are needed");
+	arg_opt.external = arg_external;
 	if (dump_tree(ctx, &arg_opt, &report) < 0)
 		return cli_fail(ctx, "cannot dump process %d", arg_opt.root);
 	output_progress_end();
@@ -96,6 +102,8 @@ const struct cli_command cli_dump = {
 		 "started it\n"
 		 "      --check-content    hash files that are found again by path\n"
 		 "      --checksum-pages   keep checksums of the memory's content\n"
+		 "      --external RESOURCE  an open file that belongs to the outside, such as\n"
+		 "                         pipe:[12345]; restore has to be given another\n"
 		 "      --stats            print how long each stage took\n"
 		 "  -o, --log-file FILE    append a log to FILE\n"
 		 "  -v, --verbose          say more; twice: everything\n"

@@ -9,11 +9,13 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/external.h"
 #include "cli/output.h"
 #include "util/cleanup.h"
 #include "util/io.h"
 
 static struct restore_options arg_opt = {.verify = true};
+static struct inherited_fd *arg_inherited;
 static bool arg_detached;
 static bool arg_stats;
 static const char *arg_pidfile;
@@ -22,6 +24,7 @@ enum {
 	OPT_PIDFILE = OPT_LONG_ONLY,
 	OPT_CHECK_CONTENT,
 	OPT_CHECK_PAGES,
+	OPT_INHERIT_FD,
 	OPT_KEEP_CLOCKS,
 	OPT_NO_VERIFY,
 	OPT_STATS
@@ -37,6 +40,7 @@ static const struct option options[] = {
 	{"check-pages", no_argument, NULL, OPT_CHECK_PAGES},
 	{"keep-clocks", no_argument, NULL, OPT_KEEP_CLOCKS},
 	{"no-verify", no_argument, NULL, OPT_NO_VERIFY},
+	{"inherit-fd", required_argument, NULL, OPT_INHERIT_FD},
 	{"stats", no_argument, NULL, OPT_STATS},
 	CLI_COMMON_OPTIONS,
 };
@@ -71,6 +75,9 @@ static int take_option(struct context *ctx, int opt)
 	case OPT_NO_VERIFY:
 		arg_opt.verify = false;
 		return -1;
+	case OPT_INHERIT_FD:
+		return cli_add_inherited(&cli_restore, optarg, &arg_inherited,
+					 &arg_opt.rebuild.n_inherited);
 	case OPT_STATS:
 		arg_stats = true;
 		return -1;
@@ -139,6 +146,7 @@ static int run(struct context *ctx, int argc, char **argv)
 		return cli_usage_error(&cli_restore, "unexpected argument '%s'", argv[optind]);
 	if (!arg_opt.dir)
 		return cli_usage_error(&cli_restore, "-D DIR is needed");
+	arg_opt.rebuild.inherited = arg_inherited;
 	if (!arg_detached)
 		failure = EXIT_OWN_FAILURE;
 	if (restore_tree(ctx, &arg_opt, &report) < 0) {
@@ -146,6 +154,7 @@ static int run(struct context *ctx, int argc, char **argv)
 		return failure;
 	}
 	output_progress_end();
+	cli_close_inherited(arg_inherited, arg_opt.rebuild.n_inherited);
 	if (arg_stats)
 		output_stages(&report.times);
 	if (arg_pidfile && write_pidfile(ctx, report.root) < 0) {
@@ -171,6 +180,10 @@ const struct cli_command cli_restore = {
 		"      --check-pages      compare page files with their checksums first\n"
 		"      --keep-clocks      restore although CLOCK_MONOTONIC jumps (after a reboot)\n"
 		"      --no-verify        do not compare the restored tree with the image\n"
+		"      --inherit-fd 'fd[N]:RESOURCE'  give descriptor N, open now, for an open "
+		"file\n"
+		"                         of the image: what the dump's --external named, or a "
+		"path\n"
 		"      --stats            print how long each stage took\n"
 		"  -o, --log-file FILE    append a log to FILE\n"
 		"  -v, --verbose          say more; twice: everything\n"

@@ -23,6 +23,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "file/external.h"
 #include "file/owner.h"
 #include "file/state.h"
 #include "file/unsupported.h"
@@ -112,15 +113,17 @@ static int describe(struct collect *c, int pidfd, struct file_node *node)
 	const struct file_unsupported *known;
 	size_t refusals = c->n_refusals;
 	Coppice__File *msg;
+	bool external;
 	int r;
 
 	r = look_at(c, pidfd, probe);
 	if (r < 0)
 		return r;
-	known = file_unsupported_find(probe->link, probe->fs_type);
+	external = external_matches(c, probe);
+	known = external ? NULL : file_unsupported_find(probe->link, probe->fs_type);
 	if (known)
 		return refuse_unsupported(c, probe, known);
-	node->kind = find_kind(probe);
+	node->kind = external ? &kind_external : find_kind(probe);
 	if (!node->kind)
 		return refuse_unknown(c, probe);
 	msg = arena_new(c->arena, Coppice__File);
@@ -130,7 +133,7 @@ static int describe(struct collect *c, int pidfd, struct file_node *node)
 	msg->flags = probe->info.flags & ~(uint32_t)O_CLOEXEC;
 	msg->offset = probe->info.pos;
 	msg->kind_case = node->kind->which;
-	r = owner_collect(c, probe, msg);
+	r = node->kind->foreign ? 0 : owner_collect(c, probe, msg);
 	if (r < 0)
 		return r;
 	r = node->kind->collect(c, probe, msg);

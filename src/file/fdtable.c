@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "file/description.h"
+#include "file/external.h"
 #include "file/leases.h"
 #include "file/locks.h"
 #include "file/state.h"
@@ -131,7 +132,9 @@ int files_collect_late(struct collect *c)
 			r = while_collecting(c, node,
 					     node->kind->collect_late(c, &node->probe, node->msg));
 	}
-	return r < 0 ? r : leases_collect_late(c);
+	if (r >= 0)
+		r = leases_collect_late(c);
+	return r < 0 ? r : external_collect_late(c);
 }
 
 void files_collect_deinit(struct collect *c)

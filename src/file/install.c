@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 
+#include "file/external.h"
 #include "file/inode.h"
 #include "file/locks.h"
 #include "file/open.h"
@@ -59,6 +60,8 @@ int rebuild_files_check(struct rebuild *r)
 {
 	int result = check_limit(r);
 
+	if (result >= 0)
+		result = external_check_all(r);
 	for (size_t i = 0; result >= 0 && i < r->n_files; i++) {
 		const Coppice__File *file = r->files[i].msg;
 		const struct file_kind *kind = file_kind_of(file);

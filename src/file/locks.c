@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -64,12 +65,25 @@ static int add_lock(struct collect *c, struct collect_process *p, int number, ui
 	return 0;
 }
 
+/* The lock's file is not there at restore; those of what the user gives then are not ours. */
+static int refuse_foreign(struct collect *c, struct collect_process *p, int number,
+			  const struct file_node *node, const struct proc_fdinfo *info)
+{
+	if (c->rebuilt || !strstr(info->rest, "lock:\t"))
+		return 0;
+	return collect_refuse(c, "give the lock up before the dump",
+			      "%s, fd %d (%s): has a lock on a file that belongs to the outside",
+			      collect_name(c, p), number, node->probe.link);
+}
+
 int locks_collect(struct collect *c, struct collect_process *p, int number,
 		  const struct file_node *node, const struct proc_fdinfo *info)
 {
 	bool first_number = node->probe.process == p && node->probe.number == number;
 	const char *at = info->rest;
 
+	if (node->kind->foreign)
+		return refuse_foreign(c, p, number, node, info);
 	for (; *at != '\0'; at = scan_next_line(at)) {
 		struct lock_line line = {};
 		int r;

@@ -80,8 +80,11 @@ static int refuse_outside(struct collect *c, const struct file_probe *probe,
 
 	return collect_refuse(
 		c,
-		"dump the process at the other end too, or start the program with its "
-		"input and output from and to files",
+		arena_printf(
+			c->arena,
+			"dump the process at the other end too, or give it another at restore: "
+			"dump --external '%s', restore --inherit-fd",
+			probe->link),
 		"%s, fd %d (%s): %s open outside the tree", collect_name(c, probe->process),
 		probe->number, probe->link, side);
 }

@@ -95,6 +95,10 @@ int validate_file(const struct validation *v, const ProtobufCMessage *msg)
 		return check_timer(v, file->timerfd);
 	case COPPICE__FILE__KIND_BPF_MAP:
 		return validate_bpf_map(v, file);
+	case COPPICE__FILE__KIND_EXTERNAL:
+		if (file->external->resource[0] == '\0')
+			return invalid(v, "external.resource: missing");
+		return 0;
 	case COPPICE__FILE__KIND_TTY:
 		if (file->tty->termios.len > TERMIOS_MAX)
 			return invalid(v, "tty.termios: %zu bytes", file->tty->termios.len);

@@ -102,6 +102,35 @@ static int check_reference(const struct validation *v, const struct walk_path *p
 		       id, n, ref->list);
 }
 
+struct reference_visit {
+	const char *list;
+	int (*visit)(void *data, uint32_t *id);
+	void *data;
+};
+
+static int visit_references(void *data, const struct walk_path *path, const ProtobufCMessage *msg)
+{
+	const struct reference_visit *visit = data;
+	int r = 0;
+
+	(void)path;
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(references); i++)
+		if (references[i].in == msg->descriptor &&
+		    strcmp(references[i].list, visit->list) == 0)
+			r = visit->visit(
+				visit->data,
+				walk_value(msg, find(msg->descriptor, references[i].field), 0));
+	return r;
+}
+
+int checkpoint_references(Coppice__Checkpoint *cp, const char *list,
+			  int (*visit)(void *data, uint32_t *id), void *data)
+{
+	struct reference_visit references_of = {.list = list, .visit = visit, .data = data};
+
+	return walk_messages(&cp->base, NULL, visit_references, &references_of);
+}
+
 static int check_enums(const struct validation *v, const struct walk_path *path,
 		       const ProtobufCMessage *msg)
 {

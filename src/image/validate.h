@@ -19,3 +19,10 @@ struct context;
  * ("mms.img, record 2: mms[1].vmas[7].start: ..."). Fast enough for every dump to call it too.
  */
 int checkpoint_validate(struct context *ctx, const Coppice__Checkpoint *cp);
+
+/*
+ * Calls @visit for every field that holds the id of a record of @list ("inodes"), and lets it change the
+ * id; stops at the first result other than 0 and returns it.
+ */
+int checkpoint_references(Coppice__Checkpoint *cp, const char *list,
+			  int (*visit)(void *data, uint32_t *id), void *data);

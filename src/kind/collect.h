@@ -23,12 +23,16 @@
 struct collect_files;
 struct collect_namespaces;
 struct image_writer;
+struct rebuild;
+struct resource;
 struct surroundings;
 struct witnesses;
 
 struct collect_options {
 	bool shell_job;	    /* session and terminal of the root belong to the outside */
 	bool check_content; /* hash the content of files found again by path */
+	const struct resource *external; /* open files that belong to the outside */
+	size_t n_external;
 };
 
 /* What the tree cannot be dumped for. All are gathered, so that `check` can list them. */
@@ -102,6 +106,7 @@ struct collect {
 	struct witnesses *witnesses;		 /* private to task/witness.c; owned */
 	/* verify: the tasks are stubs as yet, without the program's registers and signal mask */
 	bool stubs;
+	const struct rebuild *rebuilt; /* verify: what the tree was made from; NULL in a dump */
 	/* verify: address range that is ours in every made puppet, to be left out; 0..0 otherwise
 	 */
 	uint64_t hide_start;

@@ -29,6 +29,7 @@ struct file_probe {
 struct file_kind {
 	const char *name; /* as users know it: "pipe", "regular file" */
 	Coppice__File__KindCase which;
+	bool foreign; /* its owner for signals and its locks belong to the outside */
 	/* What poll() says of it depends on who asks, or changes by being asked. */
 	bool poll_has_effects;
 

@@ -25,6 +25,7 @@
 #include "util/context.h"
 
 struct image_reader;
+struct inherited_fd;
 struct rebuild_file_state;
 struct refusal;
 struct stub_origin;
@@ -43,6 +44,8 @@ struct rebuild_options {
 	bool keep_clocks;   /* restore though CLOCK_MONOTONIC jumps */
 	bool check_content; /* compare the hashes of files found by path */
 	bool check_pages;   /* verify page file checksums */
+	const struct inherited_fd *inherited; /* for files that belong to the outside */
+	size_t n_inherited;
 };
 
 struct rebuild_thread {
