@@ -12,8 +12,10 @@ static void parse_kinds(const char *rest, struct arena *arena)
 	struct fdinfo_timerfd timerfd;
 	struct fdinfo_epoll_entry *entries;
 	uint64_t mask;
+	pid_t pid;
 	size_t n;
 
+	(void)parse_fdinfo_pidfd(rest, &pid);
 	(void)parse_fdinfo_eventfd(rest, &eventfd);
 	(void)parse_fdinfo_signalfd(rest, &mask);
 	if (parse_fdinfo_timerfd(rest, &timerfd) == 0 &&

@@ -17,6 +17,7 @@
 #include "file/locks.h"
 #include "file/open.h"
 #include "file/owner.h"
+#include "file/pidfd.h"
 #include "file/pipes.h"
 #include "file/place.h"
 #include "file/state.h"
@@ -216,6 +217,7 @@ int rebuild_files_resume(struct rebuild *r)
 void rebuild_files_deinit(struct rebuild *r)
 {
 	pipes_rebuild_deinit(r);
+	pidfd_rebuild_deinit(r);
 	for (size_t i = 0; i < r->n_files; i++)
 		close_file(&r->files[i]);
 }

@@ -6,8 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "kernel/proc.h"
-#include "util/cleanup.h"
+#include "file/number.h"
 #include "util/macro.h"
 
 #ifndef F_GETOWNER_UIDS
@@ -15,23 +14,6 @@
 #endif
 
 /* ---- collect ------------------------------------------------------------------------------- */
-
-/* The owner's number in the tree root's PID namespace; 0: it is outside the tree. */
-static pid_t number_in_tree(const struct collect *c, const struct f_owner_ex *owner)
-{
-	for (size_t i = 0; i < c->n_processes; i++) {
-		const struct collect_process *p = &c->processes[i];
-
-		if (owner->type == F_OWNER_PID && p->pid == owner->pid)
-			return p->msg->pid[0];
-		if (owner->type == F_OWNER_PGRP && p->stat.pgrp == owner->pid)
-			return p->msg->pgid[0];
-		for (size_t k = 0; owner->type == F_OWNER_TID && k < p->n_threads; k++)
-			if (p->threads[k].tid == owner->pid)
-				return p->threads[k].msg->tid[0];
-	}
-	return 0;
-}
 
 int owner_collect(struct collect *c, const struct file_probe *probe, Coppice__File *file)
 {
@@ -49,7 +31,7 @@ int owner_collect(struct collect *c, const struct file_probe *probe, Coppice__Fi
 		return err_sys(c->ctx, -errno, "fcntl(F_GETSIG)");
 	if (owner.pid == 0 && signal == 0)
 		return 0;
-	number = owner.pid != 0 ? number_in_tree(c, &owner) : 0;
+	number = owner.pid != 0 ? number_in_tree(c, owner.type, owner.pid) : 0;
 	if (owner.pid != 0 && number == 0)
 		return collect_refuse(
 			c, "clear it with fcntl(F_SETOWN), or dump the owner as well",
@@ -70,32 +52,6 @@ int owner_collect(struct collect *c, const struct file_probe *probe, Coppice__Fi
 }
 
 /* ---- rebuild ------------------------------------------------------------------------------- */
-
-/* The group of a process that is there, as the coordinator sees it. */
-static pid_t group_of(pid_t pid)
-{
-	_cleanup_close_ int fd = -EBADF;
-	struct proc_stat stat;
-
-	return proc_open(pid, &fd) < 0 || proc_read_stat(fd, &stat) < 0 ? 0 : stat.pgrp;
-}
-
-/* The coordinator's number for one that the image has; 0: there is none. */
-static pid_t number_here(const struct rebuild *r, const Coppice__FileOwner *owner)
-{
-	for (size_t i = 0; i < r->n_processes; i++) {
-		const struct rebuild_process *p = &r->processes[i];
-
-		if (owner->type == F_OWNER_PID && p->msg->pid[0] == owner->pid)
-			return p->pid;
-		if (owner->type == F_OWNER_PGRP && p->msg->pgid[0] == owner->pid)
-			return group_of(p->pid);
-		for (size_t k = 0; owner->type == F_OWNER_TID && k < p->n_threads; k++)
-			if (p->threads[k].msg->tid[0] == owner->pid)
-				return p->threads[k].puppet->tid;
-	}
-	return 0;
-}
 
 /*
  * The kernel notes the caller's real and effective uid with the owner. The saved uid stays ours, so
@@ -131,7 +87,8 @@ int owner_rebuild(struct rebuild *r, const Coppice__File *file, int fd)
 		return err_sys(r->ctx, -errno, "fcntl(F_SETSIG, %d)", owner->signal);
 	if (owner->pid == 0)
 		return 0;
-	ex = (struct f_owner_ex){.type = owner->type, .pid = number_here(r, owner)};
+	ex = (struct f_owner_ex){.type = owner->type,
+				 .pid = number_here(r, owner->type, owner->pid)};
 	if (ex.pid == 0)
 		return err_msg(r->ctx, -EBADMSG, "the owner for signals, %d, is not in the tree",
 			       owner->pid);

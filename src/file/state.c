@@ -98,7 +98,8 @@ struct rebuild_file_state *rebuild_file_state_get(struct rebuild *r)
 	state->pipes = new_pipes(r, &state->n_pipes);
 	state->first_of_inode = arena_new_n(r->arena, uint32_t, r->n_inodes);
 	state->next_of_inode = arena_new_n(r->arena, uint32_t, r->n_files);
-	if (!state->pipes || !state->first_of_inode || !state->next_of_inode)
+	state->stand_ins = arena_new_n(r->arena, pid_t, r->n_files);
+	if (!state->pipes || !state->first_of_inode || !state->next_of_inode || !state->stand_ins)
 		return NULL;
 	list_files(r, state);
 	r->file_state = state;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules for descriptor tables, open file descriptions and locks. */
 #include <inttypes.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #include "image/lookup.h"
 #include "image/validate-internal.h"
@@ -11,7 +13,8 @@ enum {
 	TERMIOS_MAX = 128,	      /* struct termios2 has 44 */
 	EPOLL_ALWAYS = 0x18,	      /* EPOLLERR | EPOLLHUP, which every entry has */
 	EPOLL_ONESHOT = 1 << 30,      /* but one that has fired */
-	TIMER_FLAGS = 3,	      /* TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET */
+	SIGNAL_MAX = 64,
+	TIMER_FLAGS = 3, /* TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET */
 };
 
 int validate_fd_table(const struct validation *v, const ProtobufCMessage *msg)
@@ -74,6 +77,23 @@ static int check_timer(const struct validation *v, const Coppice__TimerFd *t)
 	return 0;
 }
 
+/* A process is made that ends so: by a signal that ends processes, without a core. */
+static int check_pidfd(const struct validation *v, const Coppice__PidFd *pidfd)
+{
+	const uint64_t others = 1ULL << SIGCHLD | 1ULL << SIGCONT | 1ULL << SIGSTOP |
+				1ULL << SIGTSTP | 1ULL << SIGTTIN | 1ULL << SIGTTOU |
+				1ULL << SIGURG | 1ULL << SIGWINCH;
+	int32_t status = pidfd->exit_status;
+
+	if (pidfd->dead > v->cp->n_files)
+		return invalid(v, "pidfd.dead: %u", pidfd->dead);
+	if (WIFEXITED(status) ? status != W_EXITCODE(WEXITSTATUS(status), 0)
+			      : status < 0 || status > SIGNAL_MAX ||
+					(status < SIGNAL_MAX && (others >> status & 1)))
+		return invalid(v, "pidfd.exit_status: %#x", status);
+	return 0;
+}
+
 int validate_file(const struct validation *v, const ProtobufCMessage *msg)
 {
 	const Coppice__File *file = (const Coppice__File *)msg;
@@ -91,6 +111,8 @@ int validate_file(const struct validation *v, const ProtobufCMessage *msg)
 		return check_content(v, "fifo", file->fifo->content);
 	case COPPICE__FILE__KIND_EPOLL:
 		return check_epoll(v, file->epoll);
+	case COPPICE__FILE__KIND_PIDFD:
+		return check_pidfd(v, file->pidfd);
 	case COPPICE__FILE__KIND_TIMERFD:
 		return check_timer(v, file->timerfd);
 	case COPPICE__FILE__KIND_BPF_MAP:

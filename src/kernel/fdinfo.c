@@ -79,6 +79,14 @@ int parse_fdinfo_signalfd(const char *rest, uint64_t *ret_mask)
 	return find_u64(&rest, "sigmask:", 16, ret_mask) ? 0 : -EBADMSG;
 }
 
+/* fs/pidfs.c, pidfd_show_fdinfo() */
+int parse_fdinfo_pidfd(const char *rest, pid_t *ret_pid)
+{
+	return find_line(&rest, "Pid:\t") && scan_int(&rest, ret_pid) && scan_char(&rest, '\n')
+		       ? 0
+		       : -EBADMSG;
+}
+
 static bool scan_epoll_entry(const char **at, struct fdinfo_epoll_entry *entry)
 {
 	int64_t pos;

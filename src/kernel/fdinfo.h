@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct arena;
 
@@ -36,6 +37,8 @@ struct fdinfo_epoll_entry {
 	uint64_t dev; /* st_dev of the file in the kernel's own encoding */
 };
 
+/* As the namespace of /proc numbers it; 0: not visible there, -1: gone. */
+int parse_fdinfo_pidfd(const char *rest, pid_t *ret_pid);
 int parse_fdinfo_eventfd(const char *rest, struct fdinfo_eventfd *ret);
 int parse_fdinfo_timerfd(const char *rest, struct fdinfo_timerfd *ret);
 /* Bit i: signal i + 1. */

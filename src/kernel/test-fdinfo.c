@@ -132,6 +132,18 @@ static void signalfd_own(void **state)
 	assert_int_equal(parse_fdinfo_signalfd("sigmask:\n", &mask), -EBADMSG);
 }
 
+static void pidfd_text(void **state _unused_)
+{
+	pid_t pid;
+
+	assert_int_equal(parse_fdinfo_pidfd("Pid:\t812\nNSpid:\t812\t1\n", &pid), 0);
+	assert_int_equal(pid, 812);
+	assert_int_equal(parse_fdinfo_pidfd("Pid:\t-1\nNSpid:\t-1\n", &pid), 0);
+	assert_int_equal(pid, -1);
+	assert_int_equal(parse_fdinfo_pidfd("NSpid:\t1\n", &pid), -EBADMSG);
+	assert_int_equal(parse_fdinfo_pidfd("Pid:\t99999999999\n", &pid), -EBADMSG);
+}
+
 static void epoll_own(void **state)
 {
 	_cleanup_close_ int epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -178,7 +190,7 @@ int main(void)
 		cmocka_unit_test(eventfd_own),	cmocka_unit_test(eventfd_text),
 		cmocka_unit_test(timerfd_own),	cmocka_unit_test(timerfd_text),
 		cmocka_unit_test(signalfd_own), cmocka_unit_test(epoll_own),
-		cmocka_unit_test(epoll_text),
+		cmocka_unit_test(epoll_text),	cmocka_unit_test(pidfd_text),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -87,6 +87,28 @@ struct uapi_epoll_params {
 #define UAPI_EPIOCSPARAMS _IOW(0x8A, 1, struct uapi_epoll_params)
 #define UAPI_EPIOCGPARAMS _IOR(0x8A, 2, struct uapi_epoll_params)
 
+/* ---- pidfd_open(2) ---- */
+
+#define UAPI_PIDFS_MAGIC 0x50494446
+
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL
+#endif
+
+/* As of PIDFD_INFO_SIZE_VER0. */
+struct uapi_pidfd_info {
+	uint64_t mask;
+	uint64_t cgroupid;
+	uint32_t pid;
+	uint32_t tgid;
+	uint32_t ppid;
+	uint32_t ids[8];
+	int32_t exit_code;
+};
+
+#define UAPI_PIDFD_GET_INFO  _IOWR(0xFF, 11, struct uapi_pidfd_info)
+#define UAPI_PIDFD_INFO_EXIT (1UL << 3)
+
 /* ---- timerfd_create(2); <linux/timerfd.h> goes not together with <sys/timerfd.h> ---- */
 
 #ifndef TFD_IOC_SET_TICKS
