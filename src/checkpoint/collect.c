@@ -10,6 +10,7 @@
 #include "kind/task.h"
 #include "ns/ns.h"
 #include "task/share.h"
+#include "task/terminal.h"
 #include "task/witness.h"
 #include "util/cleanup.h"
 
@@ -168,6 +169,9 @@ int collect_tree(struct collect *c, struct puppet_tree *tree)
 		return r;
 	r = collect_files(c);
 	c->ahead = proc_ahead_end(c->ahead);
+	if (r < 0)
+		return r;
+	r = terminals_collect(c);
 	if (r < 0)
 		return r;
 	r = collect_ask(c, tree);

@@ -17,8 +17,7 @@ static struct grown_process *process_of(struct grown *g, uint32_t index)
 	return &g->processes[index];
 }
 
-/* Its number as @observer sees it, which is on the observer's own level. */
-static pid_t number_for(const struct grown_process *observer, const struct grown_process *p)
+pid_t grown_number_for(const struct grown_process *observer, const struct grown_process *p)
 {
 	unsigned int level = observer->plan->n_pid - 1;
 
@@ -53,10 +52,10 @@ static int do_setpgid(struct grown *g, const struct plan_step *step)
 	const struct grown_process *caller =
 		step->process == PLAN_NONE ? NULL : process_of(g, step->process);
 	const struct grown_process *target = process_of(g, step->target);
-	pid_t who = caller ? number_for(caller, target) : target->here;
+	pid_t who = caller ? grown_number_for(caller, target) : target->here;
 	pid_t group = step->group == PLAN_NONE ? g->leaders[step->outside_group]->tid
-		      : caller		       ? number_for(caller, process_of(g, step->group))
-					       : process_of(g, step->group)->here;
+		      : caller ? grown_number_for(caller, process_of(g, step->group))
+			       : process_of(g, step->group)->here;
 	char what[64];
 	int64_t r;
 
@@ -133,7 +132,7 @@ static int do_wait(struct grown *g, const struct plan_step *step)
 
 	if (step->process == PLAN_NONE)
 		return reap(g, child->here);
-	want = number_for(process_of(g, step->process), child);
+	want = grown_number_for(process_of(g, step->process), child);
 	/* WNOHANG: a child that is no zombie of the caller is an error here, not something to
 	 * wait for. */
 	r = call(

@@ -43,6 +43,8 @@ struct grown {
 
 /* "process 812 (nginx)", "scaffold 813" for messages. */
 const char *grown_name(struct grown *g, uint32_t process);
+/* The number of @p as @observer sees it, which is on the observer's own level. */
+pid_t grown_number_for(const struct grown_process *observer, const struct grown_process *p);
 /* Is the number one that the tree needs? */
 bool grown_needs(const struct grown *g, pid_t number);
 int grown_add_task(struct grown *g, struct puppet *puppet);

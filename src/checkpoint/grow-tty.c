@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Controlling terminals while a tree is grown. The only terminal that an image has is that of
- * the shell which runs coppice (--shell-job): stubs inherit it with the session. Giving it up makes
- * the kernel send SIGHUP and SIGCONT, which stay pending in stubs and are forgotten in the end
- * (grow-finish.c). TIOCSPGRP would stop a background caller by SIGTTOU; stubs have it blocked.
+ * Controlling terminals while a tree is grown. The tree's own are there before its processes
+ * (file/ptys-rebuild.c), and their sessions' leaders take them. With --shell-job there is also that of the shell
+ * which runs coppice: stubs inherit it with the session. Giving one up makes the kernel send SIGHUP and
+ * SIGCONT, which stay pending in stubs and are forgotten in the end (grow-finish.c). TIOCSPGRP would
+ * stop a background caller by SIGTTOU; stubs have it blocked.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,12 +12,26 @@
 #include <sys/syscall.h>
 
 #include "checkpoint/grow-steps.h"
+#include "file/ptys.h"
 
 int grow_tty_open(struct grown *g, const struct plan_step *step)
 {
-	return err_msg(g->ctx, -EOPNOTSUPP,
-		       "terminal %u: a terminal of the tree's own cannot be restored yet",
-		       step->tty);
+	struct puppet *puppet = g->processes[step->process].puppet;
+	int fd = ptys_controlling(g->rebuild, step->tty), number;
+	struct call_table t;
+	int r;
+
+	if (fd < 0)
+		return err_msg(g->ctx, -EBADMSG, "terminal %u is none that can be taken",
+			       step->tty);
+	r = puppet_fds_in(g->ctx, puppet, &fd, 1, &number);
+	if (r < 0)
+		return r;
+	call_table_init(&t, &g->arena);
+	call_add(&t, "ioctl(TIOCSCTTY)", SYS_ioctl, CALL_IMM(number), CALL_IMM(TIOCSCTTY),
+		 CALL_IMM(0));
+	call_add(&t, "close", SYS_close, CALL_IMM(number));
+	return puppet_run(g->ctx, puppet, &t);
 }
 
 /* Runs one ioctl on /dev/tty, which is the caller's controlling terminal. */
@@ -47,7 +62,7 @@ int grow_tty_drop(struct grown *g, const struct plan_step *step)
 
 int grow_tty_foreground(struct grown *g, const struct plan_step *step)
 {
-	pid_t group = g->processes[step->group].number;
+	pid_t group = grown_number_for(&g->processes[step->process], &g->processes[step->group]);
 
 	return on_dev_tty(g, step->process, "ioctl(TIOCSPGRP)", TIOCSPGRP, &group, sizeof(group));
 }

@@ -16,6 +16,7 @@
 #include "file/external.h"
 #include "file/fdtable.h"
 #include "file/inode.h"
+#include "file/ptys.h"
 #include "image/reader.h"
 #include "task/cgroup.h"
 #include "task/memory.h"
@@ -78,6 +79,8 @@ static int stage_grow(struct restore *s)
 {
 	int r = rebuild_inodes_create(&s->rebuild);
 
+	if (r >= 0)
+		r = ptys_create(&s->rebuild);
 	if (r >= 0)
 		r = grow(&s->rebuild, s->plan, &s->grown);
 	if (r >= 0)

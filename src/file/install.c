@@ -20,6 +20,7 @@
 #include "file/pidfd.h"
 #include "file/pipes.h"
 #include "file/place.h"
+#include "file/ptys.h"
 #include "file/state.h"
 #include "util/cleanup.h"
 
@@ -63,6 +64,8 @@ int rebuild_files_check(struct rebuild *r)
 
 	if (result >= 0)
 		result = external_check_all(r);
+	if (result >= 0)
+		result = ptys_check(r);
 	for (size_t i = 0; result >= 0 && i < r->n_files; i++) {
 		const Coppice__File *file = r->files[i].msg;
 		const struct file_kind *kind = file_kind_of(file);
@@ -190,8 +193,9 @@ int rebuild_files_lock(struct rebuild *r)
 {
 	int result = locks_rebuild(r);
 
-	/* An end of a pipe that we kept would hide from a process that it is alone. */
+	/* An end of a pipe or terminal that we kept would hide from a process that it is alone. */
 	pipes_rebuild_deinit(r);
+	ptys_deinit(r);
 	for (size_t i = 0; i < r->n_files; i++)
 		if (!file_kind_of(r->files[i].msg)->resume)
 			close_file(&r->files[i]);
@@ -218,6 +222,7 @@ void rebuild_files_deinit(struct rebuild *r)
 {
 	pipes_rebuild_deinit(r);
 	pidfd_rebuild_deinit(r);
+	ptys_deinit(r);
 	for (size_t i = 0; i < r->n_files; i++)
 		close_file(&r->files[i]);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "file/ptys.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
 
@@ -73,6 +74,15 @@ static struct rebuild_pipe *new_pipes(struct rebuild *r, size_t *ret_n)
 	return pipes;
 }
 
+static struct rebuild_pty *new_ptys(struct rebuild *r)
+{
+	struct rebuild_pty *ptys = arena_new_n(r->arena, struct rebuild_pty, r->cp->n_ptys);
+
+	for (size_t i = 0; ptys && i < r->cp->n_ptys; i++)
+		ptys[i] = (struct rebuild_pty){.master = -EBADF, .slave = -EBADF};
+	return ptys;
+}
+
 /* Lists in the order of the files: the last is put in first. */
 static void list_files(struct rebuild *r, struct rebuild_file_state *state)
 {
@@ -96,10 +106,11 @@ struct rebuild_file_state *rebuild_file_state_get(struct rebuild *r)
 	if (!state)
 		return NULL;
 	state->pipes = new_pipes(r, &state->n_pipes);
+	state->ptys = new_ptys(r);
 	state->first_of_inode = arena_new_n(r->arena, uint32_t, r->n_inodes);
 	state->next_of_inode = arena_new_n(r->arena, uint32_t, r->n_files);
 	state->stand_ins = arena_new_n(r->arena, pid_t, r->n_files);
-	if (!state->pipes || !state->first_of_inode || !state->next_of_inode || !state->stand_ins)
+	if (!state->pipes || !state->ptys || !state->first_of_inode || !state->next_of_inode || !state->stand_ins)
 		return NULL;
 	list_files(r, state);
 	r->file_state = state;

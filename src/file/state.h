@@ -11,6 +11,9 @@
 #include "kind/file.h"
 #include "kind/rebuild.h"
 
+struct pty_node;
+struct rebuild_pty;
+
 struct inode_node {
 	struct chain chain; /* by (st_dev, st_ino) */
 	dev_t dev;
@@ -30,6 +33,14 @@ struct file_node {
 	const struct file_kind *kind; /* NULL: refused */
 	struct file_probe probe; /* kept for collect_late; probe.fd is closed, unless in flight */
 	Coppice__File *msg;	 /* NULL: refused */
+};
+
+/* A terminal that a process outside the tree has open. */
+struct outside_tty {
+	pid_t pid;
+	int fd;
+	dev_t dev;
+	dev_t rdev;
 };
 
 struct collect_files {
@@ -52,6 +63,11 @@ struct collect_files {
 	bool termios_seen;     /* the terminal's settings are in some TtyFile */
 	uint64_t netns_cookie; /* of coppice's own network namespace; 0: not asked yet */
 	dev_t shm_dev; /* the kernel's own tmpfs (memfds, shared memory); 0: not asked yet */
+	struct pty_node **ptys; /* [Pty.id - 1]; see ptys.c */
+	size_t n_ptys;
+	struct outside_tty *outside_ttys; /* see pty-outside.c */
+	size_t n_outside_ttys;
+	bool outside_ttys_read;
 };
 
 /* The state of this collection, made at first use; NULL after an allocation failure. */
@@ -69,6 +85,7 @@ struct rebuild_file_state {
 	struct rebuild_pipe *pipes; /* [PipeEnd.pipe - 1] */
 	size_t n_pipes;
 	pid_t *stand_ins; /* [PidFd.dead - 1]: zombies of ours for processes that are gone; 0 */
+	struct rebuild_pty *ptys; /* [Pty.id - 1] */
 	/* The open files of an inode, as lists of File.id; 0 ends one. */
 	uint32_t *first_of_inode; /* [Inode.id - 1] */
 	uint32_t *next_of_inode;  /* [File.id - 1] */

@@ -12,9 +12,9 @@
 #include "util/macro.h"
 
 static const char *const metadata[] = {
-	"manifest.img", "origin.img",	       "processes.img",	 "mms.img",
-	"fss.img",	"fd_tables.img",       "sighands.img",	 "files.img",
-	"inodes.img",	"seccomp_filters.img", "file_locks.img", "page_files.img",
+	"manifest.img",	  "origin.img",	    "processes.img", "mms.img",	   "fss.img",
+	"fd_tables.img",  "sighands.img",   "files.img",     "inodes.img", "seccomp_filters.img",
+	"file_locks.img", "page_files.img", "ptys.img",
 };
 
 static void write_sample(struct directory *d)
@@ -116,7 +116,7 @@ static void test_record_is_named(void **state)
 	spill(d, "files.img", b.data, b.len);
 	free(b.data);
 	directory_expect(d, directory_read(d, IMAGE_RESTORE, &d->arena, &cp), -EBADMSG,
-			 "files.img is damaged: record 2 ");
+			 "files.img is damaged: record 3 ");
 }
 
 static void test_pages(void **state)

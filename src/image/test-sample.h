@@ -247,6 +247,32 @@ static inline void sample_files(struct sample *s)
 	lock->length = 100;
 }
 
+static inline void sample_pty(struct sample *s)
+{
+	Coppice__Checkpoint *cp = s->cp;
+	Coppice__Pty *pty = sample_add(s, cp->ptys, cp->n_ptys, Coppice__Pty, coppice__pty__init);
+	Coppice__File *file =
+		sample_add(s, cp->files, cp->n_files, Coppice__File, coppice__file__init);
+	ProtobufCBinaryData *lines = arena_new_n(s->arena, ProtobufCBinaryData, 2);
+
+	if (!lines)
+		abort();
+	pty->id = 1;
+	pty->directory = sample_string(s, "/dev/pts");
+	pty->number = sample_below(s, 100);
+	pty->termios = sample_bytes(s, 44);
+	lines[0] = sample_bytes(s, 20);
+	lines[1] = sample_bytes(s, 30);
+	pty->lines = lines;
+	pty->n_lines = 2;
+	pty->typed = sample_bytes(s, sample_below(s, 50));
+	file->id = 3;
+	file->kind_case = COPPICE__FILE__KIND_PTMX;
+	file->ptmx = sample_new(s, Coppice__PtyMaster, coppice__pty_master__init);
+	file->ptmx->pty = 1;
+	file->ptmx->path = sample_string(s, "/dev/ptmx");
+}
+
 /* The one page file of every sample. */
 enum { SAMPLE_FILE_PAGES = 64 };
 
@@ -275,6 +301,7 @@ static inline Coppice__Checkpoint *sample_checkpoint(struct arena *arena, uint64
 	sample_mm(&s);
 	sample_tables(&s);
 	sample_files(&s);
+	sample_pty(&s);
 	sample_page_file(&s);
 	return s.cp;
 }

@@ -172,6 +172,27 @@ static void test_files(void **state)
 	assert_int_equal(checkpoint_validate(&f->ctx, cp), 0);
 }
 
+static void test_ptys(void **state)
+{
+	struct fixture *f = *state;
+	Coppice__Checkpoint *cp = f->cp;
+	Coppice__Pty *pty = cp->ptys[0];
+
+	EXPECT(f, cp->files[2]->ptmx->pty, 2, "files[2].ptmx.pty: 2 is none of the 1 ptys");
+	EXPECT(f, cp->processes[0]->tty, 3, "processes[0].tty: 3 is no terminal");
+	EXPECT(f, pty->number, 1 << 20, "ptys[0].number: 1048576");
+	EXPECT(f, pty->directory, (char[]){""}, "ptys[0].directory: not");
+	EXPECT(f, pty->directory, (char[]){"/dev/"}, "ptys[0].directory: not");
+	EXPECT(f, pty->termios.len, 43, "ptys[0].termios: 43 bytes");
+	EXPECT(f, pty->columns, 65536, "ptys[0].rows: ");
+	EXPECT(f, pty->output.len, 32769, "ptys[0].output: 32769 bytes");
+	EXPECT(f, pty->lines[1].len, 8193, "ptys[0].lines[1]: 8193 bytes");
+	EXPECT(f, pty->lines[1].len, 8192, "ptys[0].typed: ");
+	EXPECT(f, pty->n_lines, 4097, "ptys[0].lines: 4097 of them");
+	EXPECT(f, pty->slave, 3, "ptys[0].slave: 3 is not known");
+	assert_int_equal(checkpoint_validate(&f->ctx, cp), 0);
+}
+
 /* ---- anything wrong ------------------------------------------------------------------------- */
 
 /* Validation and show must take anything; what is refused is named with file and record. */
@@ -208,6 +229,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_zombie_root, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_files, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_ptys, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mutations, setup, teardown),
 	};
 

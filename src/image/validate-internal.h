@@ -40,3 +40,4 @@ int validate_fd_table(const struct validation *v, const ProtobufCMessage *msg);
 int validate_sighand(const struct validation *v, const ProtobufCMessage *msg);
 int validate_socket_options(const struct validation *v, const ProtobufCMessage *msg);
 int validate_fs(const struct validation *v, const ProtobufCMessage *msg);
+int validate_pty(const struct validation *v, const ProtobufCMessage *msg);

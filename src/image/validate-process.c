@@ -250,6 +250,9 @@ int validate_process(const struct validation *v, const ProtobufCMessage *msg)
 		return invalid(v, "comm: %zu bytes long", strlen(p->comm));
 	if (p->creds && p->creds->n_groups > GROUPS_MAX)
 		return invalid(v, "creds.groups: %zu of them", p->creds->n_groups);
+	/* 1 is the shell job's, Pty.id follows */
+	if (p->tty > 1 && (p->tty - 2 >= v->cp->n_ptys || v->cp->ptys[p->tty - 2]->gone))
+		return invalid(v, "tty: %u is no terminal that can be taken", p->tty);
 	return p->state == COPPICE__RUN_STATE__RUN_STATE_ZOMBIE ? check_zombie(v, p)
 								: check_living(v, p);
 }

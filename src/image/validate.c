@@ -75,6 +75,8 @@ static const struct reference references[] = {
 	REQUIRED(regular_file, "inode", "inodes"),
 	REQUIRED(memfd_file, "inode", "inodes"),
 	REQUIRED(fifo, "inode", "inodes"),
+	OPTIONAL(tty_file, "pty", "ptys"),
+	REQUIRED(pty_master, "pty", "ptys"),
 	REQUIRED(epoll_entry, "file", "files"),
 	REQUIRED(file_lock, "file", "files"),
 	OPTIONAL(file_lock, "process", "processes"),
@@ -194,6 +196,7 @@ static const struct {
 	{&coppice__seccomp_filter__descriptor, validate_seccomp_filter},
 	{&coppice__file_lock__descriptor, validate_file_lock},
 	{&coppice__page_file__descriptor, validate_page_file},
+	{&coppice__pty__descriptor, validate_pty},
 };
 
 static int check_id(const struct validation *v, const ProtobufCMessage *msg)

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The controlling terminal (signal_struct.tty). Its other side is never part of the tree, so it is
- * kept in one case only: with --shell-job the root's session is the shell's, and the restored job
- * gets the terminal of the shell that restores it, by inheriting its session (tree/, checkpoint/grow).
- * A process with a terminal that would be lost without a word is refused.
+ * The controlling terminal (signal_struct.tty). It is kept in two cases. Its master is in the tree:
+ * the session's leader takes it again while the tree grows. Or, with --shell-job, the root's
+ * session is the shell's, and the restored job gets the terminal of the shell that restores it, by inheriting
+ * its session (tree/, checkpoint/grow). A process with a terminal that would be lost without a word is
+ * refused.
  *
- * The open files of the terminal are file/tty.c's.
+ * The open files of terminals are file/tty.c's.
  */
+#include "task/terminal.h"
+
+#include "file/ptys.h"
 #include "kind/task.h"
 
 static int refuse(struct collect *c, const struct collect_process *p, const char *hint,
@@ -49,14 +53,24 @@ static void forget_outside(const struct collect *c, struct collect_process *p)
 		p->msg->pgid[0] = 0;
 }
 
-static int collect(struct collect *c, struct collect_process *p)
+static int own_terminal(struct collect *c, struct collect_process *p, const struct pty_node *pty)
+{
+	p->msg->tty = pty->msg->id + 1;
+	if (p->pid != p->stat.session)
+		return 0;
+	p->msg->tty_pgrp = foreground(c, p->stat.tpgid);
+	/* A group without members is known by its number in our own namespace alone. */
+	if (p->msg->tty_pgrp == 0 && c->processes[0].status.ns_pgid.n == 1)
+		p->msg->tty_pgrp = p->stat.tpgid;
+	if (p->msg->tty_pgrp <= 0)
+		return refuse(c, p, "try again", "has a foreground group that nobody is in");
+	return 0;
+}
+
+static int job_terminal(struct collect *c, struct collect_process *p)
 {
 	const struct collect_process *root = &c->processes[0];
 
-	if (c->opt.shell_job)
-		forget_outside(c, p);
-	if (p->stat.tty_nr == 0)
-		return 0;
 	if (!c->opt.shell_job)
 		return refuse(
 			c, p,
@@ -71,9 +85,32 @@ static int collect(struct collect *c, struct collect_process *p)
 	return 0;
 }
 
+int terminals_collect(struct collect *c)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < c->n_processes; i++) {
+		struct collect_process *p = &c->processes[i];
+		const struct pty_node *pty;
+
+		if (p->stat.tty_nr == 0)
+			continue;
+		pty = pty_of_session(c, p->stat.session, p->stat.tty_nr);
+		r = pty ? own_terminal(c, p, pty) : job_terminal(c, p);
+	}
+	return r;
+}
+
+static int collect(struct collect *c, struct collect_process *p)
+{
+	if (c->opt.shell_job)
+		forget_outside(c, p);
+	return 0;
+}
+
 static int check(struct rebuild *r, const struct rebuild_process *p)
 {
-	if (p->msg->tty == 0 || r->opt.shell_job)
+	if (p->msg->tty != 1 || r->opt.shell_job)
 		return 0;
 	return rebuild_refuse(r, "use --shell-job", "process %d had a controlling terminal",
 			      p->msg->pid[0]);

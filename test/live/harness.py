@@ -51,7 +51,8 @@ def guarded(function, *arguments):
 
 
 def in_namespace(function, *arguments):
-    """Runs the function as init of a new PID namespace with its own /proc; returns its text."""
+    """Runs the function as init of a new PID namespace with its own /proc and pseudo terminals;
+    returns its text."""
     read_end, write_end = os.pipe()
     outer = os.fork()
     if outer == 0:
@@ -63,6 +64,7 @@ def in_namespace(function, *arguments):
             os._exit(os.waitstatus_to_exitcode(os.waitpid(init, 0)[1]) & 0xff)
         libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
         libc.mount(b"proc", b"/proc", b"proc", 0, None)
+        libc.mount(b"devpts", b"/dev/pts", b"devpts", 0, None)
         os.write(write_end, guarded(function, *arguments).encode("utf-8", "replace")[:60000])
         os._exit(0)
     os.close(write_end)
