@@ -7,6 +7,8 @@
 #include "checkpoint/outside.h"
 #include "file/fdtable.h"
 #include "kernel/proc-ahead.h"
+#include "kernel/proc.h"
+#include "kernel/view.h"
 #include "kind/task.h"
 #include "ns/ns.h"
 #include "task/share.h"
@@ -26,6 +28,8 @@ void collect_deinit(struct collect *c)
 	files_collect_deinit(c);
 	witnesses_free(c->witnesses);
 	c->witnesses = NULL;
+	kernel_view_free(c->view);
+	c->view = NULL;
 	for (size_t i = 0; i < c->n_processes; i++)
 		close_guard(&c->processes[i].proc_fd);
 	c->n_processes = 0;

@@ -19,6 +19,7 @@
 #include "file/ptys.h"
 #include "image/reader.h"
 #include "task/cgroup.h"
+#include "task/memory-owned.h"
 #include "task/memory.h"
 #include "tree/planner.h"
 #include "util/cleanup.h"
@@ -105,6 +106,8 @@ static int stage_fill(struct restore *s)
 
 	if (r >= 0)
 		r = memory_fill(&s->rebuild);
+	if (r >= 0)
+		r = memory_map_owned(&s->rebuild);
 	if (r >= 0)
 		r = rebuild_inodes_finish(&s->rebuild);
 	return r < 0 ? err_while(s->ctx, r, "filling the memory of the tree") : 0;

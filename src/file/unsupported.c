@@ -29,7 +29,6 @@ static const struct file_unsupported table[] = {
 	 "the statistics of programs outside the tree depend on it"},
 	{"anon_inode:btf", 0, "a BTF object",
 	 "it is part of BPF programs, which cannot be loaded again"},
-	{"anon_inode:[io_uring]", 0, "an io_uring", "this version keeps none"},
 	{"anon_inode:[landlock-ruleset]", 0, "a Landlock ruleset",
 	 "its rules can be added, not read"},
 	{"anon_inode:seccomp notify", 0, "the listener of a seccomp filter",

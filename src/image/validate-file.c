@@ -115,6 +115,8 @@ int validate_file(const struct validation *v, const ProtobufCMessage *msg)
 		return check_pidfd(v, file->pidfd);
 	case COPPICE__FILE__KIND_TIMERFD:
 		return check_timer(v, file->timerfd);
+	case COPPICE__FILE__KIND_IO_URING:
+		return validate_io_uring(v, file->io_uring);
 	case COPPICE__FILE__KIND_BPF_MAP:
 		return validate_bpf_map(v, file);
 	case COPPICE__FILE__KIND_EXTERNAL:

@@ -34,6 +34,7 @@ int validate_page_file(const struct validation *v, const ProtobufCMessage *msg);
 int validate_inode(const struct validation *v, const ProtobufCMessage *msg);
 int validate_file(const struct validation *v, const ProtobufCMessage *msg);
 /* A member of File. */
+int validate_io_uring(const struct validation *v, const Coppice__IoUring *ring);
 int validate_bpf_map(const struct validation *v, const Coppice__File *file);
 int validate_file_lock(const struct validation *v, const ProtobufCMessage *msg);
 int validate_fd_table(const struct validation *v, const ProtobufCMessage *msg);

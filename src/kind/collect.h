@@ -22,6 +22,7 @@
 
 struct collect_files;
 struct collect_namespaces;
+struct kernel_view;
 struct image_writer;
 struct rebuild;
 struct resource;
@@ -104,6 +105,7 @@ struct collect {
 	const struct surroundings *surroundings; /* what we live in; see task/surroundings.h */
 	struct collect_namespaces *namespaces;	 /* private to src/ns */
 	struct witnesses *witnesses;		 /* private to task/witness.c; owned */
+	struct kernel_view *view;		 /* see collect_view; owned */
 	/* verify: the tasks are stubs as yet, without the program's registers and signal mask */
 	bool stubs;
 	const struct rebuild *rebuilt; /* verify: what the tree was made from; NULL in a dump */
@@ -120,6 +122,13 @@ struct collect {
  * together. Returns 0, or -ENOMEM. @hint may be NULL.
  */
 int collect_refuse(struct collect *c, const char *hint, const char *fmt, ...) _printf_(3, 4);
+
+/*
+ * What the kernel keeps and shows in no file (kernel/view.h), opened at first use; it is c's. After an
+ * error of it, or of reading from it, collect_refuse_unseen() makes a refusal of the chain.
+ */
+int collect_view(struct collect *c, struct kernel_view **ret_view);
+int collect_refuse_unseen(struct collect *c, const char *what);
 
 /* "process 812 (nginx)" for refusals and frames; from the arena, never NULL. */
 const char *collect_name(struct collect *c, const struct collect_process *p);

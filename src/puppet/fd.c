@@ -185,12 +185,70 @@ static int chunk_in(struct context *ctx, struct puppet *p, const int *fds, size_
 	return no_room(ctx, came, n);
 }
 
+/* SCM_RIGHTS takes no io_uring (scm_fp_copy()). */
+static bool is_ring(int fd)
+{
+	char path[64], link[64];
+	ssize_t len;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	len = readlink(path, link, sizeof(link) - 1);
+	link[MAX(len, (ssize_t)0)] = '\0';
+	return strcmp(link, "anon_inode:[io_uring]") == 0;
+}
+
+/* In place of each ring came a pidfd of ours: through that the puppet takes the ring itself. */
+static int fetch_rings(struct context *ctx, struct puppet *p, const int *fds, const int *sent,
+		       size_t n, const int *got)
+{
+	_cleanup_(arena_deinit) struct arena arena = {0};
+	struct call_table t;
+
+	arena_init(&arena, ctx);
+	call_table_init(&t, &arena);
+	for (size_t i = 0; i < n; i++) {
+		uint32_t ring;
+
+		if (sent[i] == fds[i])
+			continue;
+		ring = call_add(&t, "pidfd_getfd", SYS_pidfd_getfd, CALL_IMM(got[i]),
+				CALL_IMM(fds[i]), CALL_IMM(0));
+		(void)call_add(&t, "dup3", SYS_dup3, CALL_RESULT(ring), CALL_IMM(got[i]),
+			       CALL_IMM(O_CLOEXEC));
+		(void)call_add(&t, "close", SYS_close, CALL_RESULT(ring));
+	}
+	return puppet_run(ctx, p, &t);
+}
+
+static int chunk_with_rings_in(struct context *ctx, struct puppet *p, const int *fds, size_t n,
+			       int *ret_fds)
+{
+	_cleanup_close_ int self = sys_pidfd_open(getpid(), 0);
+	int sent[FDS_AT_ONCE];
+	int r;
+
+	if (self < 0)
+		return err_sys(ctx, self, "pidfd_open()");
+	for (size_t i = 0; i < n; i++)
+		sent[i] = is_ring(fds[i]) ? self : fds[i];
+	r = chunk_in(ctx, p, sent, n, ret_fds);
+	if (r < 0)
+		return r;
+	r = fetch_rings(ctx, p, fds, sent, n, ret_fds);
+	if (r < 0)
+		close_in(ctx, p, ret_fds, n);
+	return r;
+}
+
 int puppet_fds_in(struct context *ctx, struct puppet *p, const int *fds, size_t n, int *ret_fds)
 {
 	assert(!p->borrowed);
 	for (size_t done = 0; done < n;) {
 		size_t some = MIN(n - done, (size_t)FDS_AT_ONCE);
 		int r = chunk_in(ctx, p, fds + done, some, ret_fds + done);
+
+		if (r == -EINVAL)
+			r = chunk_with_rings_in(ctx, p, fds + done, some, ret_fds + done);
 
 		if (r < 0) {
 			close_in(ctx, p, ret_fds, done);

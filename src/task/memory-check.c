@@ -39,6 +39,7 @@ static void add_vma_needs(const Coppice__Vma *vma, struct needs *needs)
 	needs->key |= vma->pkey != 0;
 	needs->policy |= vma->policy != NULL;
 	needs->name |= vma->name[0] != '\0' && vma->kind != COPPICE__VMA_KIND__VMA_KIND_VDSO &&
+		       vma->kind != COPPICE__VMA_KIND__VMA_KIND_OWNED &&
 		       vma->kind != COPPICE__VMA_KIND__VMA_KIND_VSYSCALL;
 	needs->droppable |= (vma->advice & COPPICE__VMA_ADVICE__VMA_ADVICE_DROPPABLE) != 0;
 }

@@ -22,9 +22,11 @@ enum {
 			 COPPICE__VMA_ADVICE__VMA_ADVICE_NOHUGEPAGE,
 };
 
+/* Or of an owner that maps it later (memory-owned.c). */
 static bool is_kernels_own(const Coppice__Vma *vma)
 {
 	return vma->kind == COPPICE__VMA_KIND__VMA_KIND_VDSO ||
+	       vma->kind == COPPICE__VMA_KIND__VMA_KIND_OWNED ||
 	       vma->kind == COPPICE__VMA_KIND__VMA_KIND_VSYSCALL;
 }
 

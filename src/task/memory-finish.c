@@ -35,7 +35,8 @@ static void for_each_vma(const Coppice__Mm *mm, vma_step_fn *step, struct call_t
 	for (size_t i = 0; i < mm->n_vmas; i++) {
 		const Coppice__Vma *vma = mm->vmas[i];
 
-		if (vma->kind == COPPICE__VMA_KIND__VMA_KIND_ANON || vma_has_inode(vma))
+		if (vma->kind == COPPICE__VMA_KIND__VMA_KIND_ANON ||
+		    vma->kind == COPPICE__VMA_KIND__VMA_KIND_OWNED || vma_has_inode(vma))
 			step(vma, t);
 	}
 }
@@ -152,7 +153,7 @@ static void restore_guards(const Coppice__Mm *mm, struct call_table *t)
 
 static void restore_name(const Coppice__Vma *vma, struct call_table *t)
 {
-	if (vma->name[0] == '\0')
+	if (vma->name[0] == '\0' || vma->kind == COPPICE__VMA_KIND__VMA_KIND_OWNED)
 		return;
 	call_add(t, "prctl(PR_SET_VMA_ANON_NAME)", SYS_prctl, CALL_IMM(PR_SET_VMA),
 		 CALL_IMM(PR_SET_VMA_ANON_NAME), CALL_IMM(vma->start),

@@ -210,6 +210,25 @@ static int collect_special(const struct proc_map *map, Coppice__Vma *vma)
 	return 0;
 }
 
+/*
+ * A mapping that its owner makes: nobody else can. Its pages are the owner's, and so are those of
+ * its flags that mmap() and madvise() do not set. Who that is, is found later: until then the name
+ * tells.
+ */
+static bool is_owned(const struct proc_map *map)
+{
+	return strcmp(map->name, "anon_inode:[io_uring]") == 0;
+}
+
+static int collect_owned(const struct proc_map *map, Coppice__Vma *vma)
+{
+	vma->kind = COPPICE__VMA_KIND__VMA_KIND_OWNED;
+	vma->offset = map->offset;
+	vma->name = map->name;
+	set_flags(map, vma);
+	return 0;
+}
+
 static int collect_one(struct collect *c, struct collect_process *p, const struct proc_map *map,
 		       Coppice__Vma *vma)
 {
@@ -224,6 +243,8 @@ static int collect_one(struct collect *c, struct collect_process *p, const struc
 	if (vma->kind == COPPICE__VMA_KIND__VMA_KIND_VDSO ||
 	    vma->kind == COPPICE__VMA_KIND__VMA_KIND_VSYSCALL)
 		return collect_special(map, vma);
+	if (has_file && is_owned(map))
+		return collect_owned(map, vma);
 	set_flags(map, vma);
 	r = refuse_flags(c, p, map);
 	if (r < 0)
@@ -317,7 +338,8 @@ static bool continues(const Coppice__Vma *a, const Coppice__Vma *b)
 	       a->accounted == b->accounted && a->hugetlb_shift == b->hugetlb_shift &&
 	       a->locked == b->locked &&
 	       (!vma_has_inode(a) || a->offset + (a->end - a->start) == b->offset) &&
-	       a->kind != COPPICE__VMA_KIND__VMA_KIND_VDSO && strcmp(a->name, b->name) == 0 &&
+	       a->kind != COPPICE__VMA_KIND__VMA_KIND_VDSO &&
+	       a->kind != COPPICE__VMA_KIND__VMA_KIND_OWNED && strcmp(a->name, b->name) == 0 &&
 	       vma_policies_equal(a->policy, b->policy);
 }
 

@@ -100,6 +100,7 @@ static void add_merge(struct call_table *t, const Coppice__Mm *mm)
 
 		if (vma->advice & COPPICE__VMA_ADVICE__VMA_ADVICE_MERGEABLE ||
 		    vma->kind == COPPICE__VMA_KIND__VMA_KIND_VDSO ||
+		    vma->kind == COPPICE__VMA_KIND__VMA_KIND_OWNED ||
 		    vma->kind == COPPICE__VMA_KIND__VMA_KIND_VSYSCALL)
 			continue;
 		call_add(t, "madvise(MADV_UNMERGEABLE)", SYS_madvise, CALL_IMM(vma->start),

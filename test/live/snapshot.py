@@ -83,6 +83,8 @@ def mappings(smaps):
         head = re.match(r"^([0-9a-f]+)-([0-9a-f]+) (\S+) (\S+) (\S+) (\S+) *(.*)$", line)
         if head:
             start, end, prot, offset, dev, inode, name = head.groups()
+            if name.startswith("anon_inode:"):
+                dev = inode = "-"
             if name.endswith("(deleted)"):
                 dev = inode = "-"
                 if not name.startswith("/memfd"):
