@@ -17,6 +17,7 @@ complete -c coppice -n '__fish_seen_subcommand_from dump' -s R -l leave-running 
 complete -c coppice -n '__fish_seen_subcommand_from dump restore' -s s -l leave-stopped -d 'Leave the tree stopped'
 complete -c coppice -n '__fish_seen_subcommand_from restore' -s d -l restore-detached -d 'End once the tree runs'
 complete -c coppice -n '__fish_seen_subcommand_from restore' -l pidfile -r -F -d 'Write the PID of the root'
+complete -c coppice -n '__fish_seen_subcommand_from dump check' -l ext-unix-sk -d 'Datagram sockets may be connected to the outside'
 complete -c coppice -n '__fish_seen_subcommand_from dump restore check' -l check-content -d 'Compare files by content'
 complete -c coppice -n '__fish_seen_subcommand_from restore check' -l check-pages -d 'Compare checksums of pages'
 complete -c coppice -n '__fish_seen_subcommand_from restore check' -l keep-clocks -d 'Though CLOCK_MONOTONIC jumps'

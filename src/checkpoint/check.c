@@ -59,6 +59,7 @@ static int collect_stopped(struct collect *c, pid_t root, int (*look)(struct col
 int check_dump(struct context *ctx, const struct dump_options *opt, struct check_result *ret)
 {
 	const struct collect_options collect_opt = {.shell_job = opt->shell_job,
+						    .ext_unix = opt->ext_unix,
 						    .external = opt->external,
 						    .n_external = opt->n_external};
 	struct check_result result = {0};
@@ -85,7 +86,8 @@ int check_dump(struct context *ctx, const struct dump_options *opt, struct check
 int check_tree(struct context *ctx, const struct dump_options *opt, struct arena *arena,
 	       struct tree **ret_tree)
 {
-	const struct collect_options collect_opt = {.shell_job = opt->shell_job};
+	const struct collect_options collect_opt = {.shell_job = opt->shell_job,
+						    .ext_unix = opt->ext_unix};
 	uint64_t stopped_ns;
 	struct collect c;
 	int r;

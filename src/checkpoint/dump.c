@@ -38,6 +38,7 @@ static void dump_init(struct dump *d, struct context *ctx, const struct dump_opt
 {
 	const struct collect_options collect = {
 		.shell_job = opt->shell_job,
+		.ext_unix = opt->ext_unix,
 		.check_content = opt->check_content,
 		.external = opt->external,
 		.n_external = opt->n_external,

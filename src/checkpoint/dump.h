@@ -19,6 +19,7 @@ struct dump_options {
 	bool checksum_pages; /* keep checksums of page files, for restore's check_pages */
 	const struct resource *external; /* open files that belong to the outside */
 	size_t n_external;
+	bool ext_unix;	    /* datagram sockets may be connected to the outside */
 	bool check_content; /* hash files that will be found again by path */
 };
 

@@ -172,7 +172,10 @@ static void verify_freep(struct verify **v)
 int verify_collect(struct rebuild *r, struct verify **ret_verify)
 {
 	_cleanup_(verify_freep) struct verify *v = calloc(1, sizeof(*v));
-	const struct collect_options opt = {.shell_job = r->opt.shell_job};
+	const struct collect_options opt = {
+		.shell_job = r->opt.shell_job,
+		.ext_unix = true, /* the image has what dump allowed */
+	};
 	struct puppet_tree tree = {0};
 	int rc;
 

@@ -15,6 +15,7 @@ static struct inherited_fd *arg_inherited;
 
 enum {
 	OPT_CHECK_CONTENT = OPT_LONG_ONLY,
+	OPT_EXT_UNIX,
 	OPT_CHECK_PAGES,
 	OPT_EXTERNAL,
 	OPT_INHERIT_FD,
@@ -25,6 +26,7 @@ static const struct option options[] = {
 	{"tree", required_argument, NULL, 't'},
 	{"images-dir", required_argument, NULL, 'D'},
 	{"shell-job", no_argument, NULL, 'j'},
+	{"ext-unix-sk", no_argument, NULL, OPT_EXT_UNIX},
 	{"check-content", no_argument, NULL, OPT_CHECK_CONTENT},
 	{"check-pages", no_argument, NULL, OPT_CHECK_PAGES},
 	{"external", required_argument, NULL, OPT_EXTERNAL},
@@ -44,6 +46,9 @@ static int take_option(struct context *ctx, int opt)
 		return -1;
 	case 'j':
 		arg_dump.shell_job = arg_rebuild.shell_job = true;
+		return -1;
+	case OPT_EXT_UNIX:
+		arg_dump.ext_unix = true;
 		return -1;
 	case OPT_CHECK_CONTENT:
 		arg_rebuild.check_content = true;
@@ -135,6 +140,7 @@ const struct cli_command cli_check = {
 		 "milliseconds\n"
 		 "  -D, --images-dir DIR   can this image be restored on this machine, now?\n"
 		 "  -j, --shell-job        as for dump and restore\n"
+		 "      --ext-unix-sk      as for dump\n"
 		 "      --check-content    as for restore\n"
 		 "      --check-pages      as for restore\n"
 		 "      --keep-clocks      as for restore\n"

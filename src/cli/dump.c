@@ -10,7 +10,13 @@ static struct dump_options arg_opt;
 static struct resource *arg_external;
 static bool arg_stats;
 
-enum { OPT_CHECK_CONTENT = OPT_LONG_ONLY, OPT_CHECKSUM_PAGES, OPT_EXTERNAL, OPT_STATS };
+enum {
+	OPT_CHECK_CONTENT = OPT_LONG_ONLY,
+	OPT_EXT_UNIX,
+	OPT_CHECKSUM_PAGES,
+	OPT_EXTERNAL,
+	OPT_STATS
+};
 
 static const struct option options[] = {
 	{"tree", required_argument, NULL, 't'},
@@ -18,6 +24,7 @@ static const struct option options[] = {
 	{"leave-running", no_argument, NULL, 'R'},
 	{"leave-stopped", no_argument, NULL, 's'},
 	{"shell-job", no_argument, NULL, 'j'},
+	{"ext-unix-sk", no_argument, NULL, OPT_EXT_UNIX},
 	{"check-content", no_argument, NULL, OPT_CHECK_CONTENT},
 	{"checksum-pages", no_argument, NULL, OPT_CHECKSUM_PAGES},
 	{"external", required_argument, NULL, OPT_EXTERNAL},
@@ -44,6 +51,9 @@ static int take_option(struct context *ctx, int opt)
 		return -1;
 	case 'j':
 		arg_opt.shell_job = true;
+		return -1;
+	case OPT_EXT_UNIX:
+		arg_opt.ext_unix = true;
 		return -1;
 	case OPT_CHECK_CONTENT:
 		arg_opt.check_content = true;
@@ -100,6 +110,7 @@ const struct cli_command cli_dump = {
 		 "  -s, --leave-stopped    leave the tree stopped (SIGSTOP) afterwards\n"
 		 "  -j, --shell-job        its session and terminal belong to the shell that "
 		 "started it\n"
+		 "      --ext-unix-sk      datagram sockets may be connected to the outside\n"
 		 "      --check-content    hash files that are found again by path\n"
 		 "      --checksum-pages   keep checksums of the memory's content\n"
 		 "      --external RESOURCE  an open file that belongs to the outside, such as\n"

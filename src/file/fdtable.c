@@ -10,6 +10,7 @@
 #include "file/external.h"
 #include "file/leases.h"
 #include "file/locks.h"
+#include "file/peek-guard.h"
 #include "file/state.h"
 #include "util/cleanup.h"
 
@@ -125,6 +126,8 @@ int files_collect_late(struct collect *c)
 			r = while_collecting(
 				c, node, node->kind->collect_queued(c, &node->probe, node->msg));
 	}
+	peek_guard_stop(files->peek_guard);
+	files->peek_guard = NULL;
 	for (size_t i = 0; r >= 0 && i < files->n_nodes; i++) {
 		struct file_node *node = files->nodes[i];
 

@@ -22,6 +22,7 @@
 #include "file/place.h"
 #include "file/ptys.h"
 #include "file/state.h"
+#include "file/unix.h"
 #include "util/cleanup.h"
 
 /* "fd 7 (pipe) of process 812 (nginx)" for the first descriptor that refers to the file. */
@@ -223,6 +224,7 @@ void rebuild_files_deinit(struct rebuild *r)
 	pipes_rebuild_deinit(r);
 	pidfd_rebuild_deinit(r);
 	ptys_deinit(r);
+	unix_rebuild_deinit(r);
 	for (size_t i = 0; i < r->n_files; i++)
 		close_file(&r->files[i]);
 }

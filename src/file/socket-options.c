@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include "file/state.h"
 #include "kernel/uapi.h"
@@ -333,6 +334,8 @@ int socket_options_collect(struct collect *c, const struct file_probe *probe,
 	if (!options)
 		return err_oom(c->ctx);
 	coppice__socket_options__init(options);
+	options->uid = probe->st.st_uid;
+	options->gid = probe->st.st_gid;
 	r = check_netns(c, probe);
 	if (r >= 0)
 		r = collect_integers(c, fd, options);
@@ -507,6 +510,9 @@ static int set_late(struct rebuild *r, const Coppice__SocketOptions *options, in
 		result = set_linger(r, options, fd);
 	if (result >= 0)
 		result = set_sending(r, options, fd);
+	/* SO_PEERCRED's like for who asks sock_diag; sockfs_setattr() */
+	if (result >= 0 && fchown(fd, options->uid, options->gid) < 0)
+		result = err_sys(r->ctx, -errno, "fchown(%u, %u)", options->uid, options->gid);
 	return result < 0 ? result : set_filter(r, options, fd);
 }
 

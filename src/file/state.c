@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "file/peek-guard.h"
 #include "file/ptys.h"
 #include "util/cleanup.h"
 #include "util/macro.h"
@@ -28,8 +29,11 @@ void collect_files_deinit(struct collect_files *files)
 {
 	for (size_t i = 0; files && i < files->n_in_flight; i++)
 		close_guard(&files->in_flight[i]);
-	if (files)
-		files->n_in_flight = 0;
+	if (!files)
+		return;
+	files->n_in_flight = 0;
+	peek_guard_stop(files->peek_guard);
+	files->peek_guard = NULL;
 }
 
 static uint32_t file_pipe(const Coppice__File *file)
@@ -110,7 +114,8 @@ struct rebuild_file_state *rebuild_file_state_get(struct rebuild *r)
 	state->first_of_inode = arena_new_n(r->arena, uint32_t, r->n_inodes);
 	state->next_of_inode = arena_new_n(r->arena, uint32_t, r->n_files);
 	state->stand_ins = arena_new_n(r->arena, pid_t, r->n_files);
-	if (!state->pipes || !state->ptys || !state->first_of_inode || !state->next_of_inode || !state->stand_ins)
+	if (!state->pipes || !state->ptys || !state->first_of_inode || !state->next_of_inode ||
+	    !state->stand_ins)
 		return NULL;
 	list_files(r, state);
 	r->file_state = state;

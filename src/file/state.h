@@ -53,7 +53,10 @@ struct collect_files {
 	size_t n_nodes;
 	int *in_flight; /* descriptors of ours for what is in flight; owned */
 	size_t n_in_flight;
-	struct chains pipes; /* struct pipe_node; see pipes.c */
+	struct unix_sights *unix_sights; /* private to unix-diag.c */
+	struct unix_nodes *unix_nodes;	 /* private to unix.c */
+	struct peek_guard *peek_guard;	 /* owned; NULL until it is needed */
+	struct chains pipes;		 /* struct pipe_node; see pipes.c */
 	uint32_t n_pipes;
 	ino_t *ancestor_pipes; /* inodes of what the tree's ancestors have open, sorted */
 	size_t n_ancestor_pipes;
@@ -86,6 +89,7 @@ struct rebuild_file_state {
 	size_t n_pipes;
 	pid_t *stand_ins; /* [PidFd.dead - 1]: zombies of ours for processes that are gone; 0 */
 	struct rebuild_pty *ptys; /* [Pty.id - 1] */
+	struct rebuild_unix *unix_sockets; /* [File.id - 1]; NULL until the first is needed */
 	/* The open files of an inode, as lists of File.id; 0 ends one. */
 	uint32_t *first_of_inode; /* [Inode.id - 1] */
 	uint32_t *next_of_inode;  /* [File.id - 1] */

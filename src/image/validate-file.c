@@ -127,6 +127,8 @@ int validate_file(const struct validation *v, const ProtobufCMessage *msg)
 		if (file->tty->termios.len > TERMIOS_MAX)
 			return invalid(v, "tty.termios: %zu bytes", file->tty->termios.len);
 		return 0;
+	case COPPICE__FILE__KIND_UNIX_SOCKET:
+		return validate_unix_socket(v, file->unix_socket);
 	default:
 		return 0;
 	}

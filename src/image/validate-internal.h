@@ -40,5 +40,6 @@ int validate_file_lock(const struct validation *v, const ProtobufCMessage *msg);
 int validate_fd_table(const struct validation *v, const ProtobufCMessage *msg);
 int validate_sighand(const struct validation *v, const ProtobufCMessage *msg);
 int validate_socket_options(const struct validation *v, const ProtobufCMessage *msg);
+int validate_unix_socket(const struct validation *v, const Coppice__UnixSocket *s);
 int validate_fs(const struct validation *v, const ProtobufCMessage *msg);
 int validate_pty(const struct validation *v, const ProtobufCMessage *msg);
