@@ -7,6 +7,8 @@
  *	target limited MIB	the same, with a limit on the size of files
  *	target tree N		N child processes; prints the time (ns) of the bare forks
  *	target vmas N		N mappings that the kernel cannot merge
+ *	target fds KIND N DIR	N descriptors: "files", "opens" of one file, "deleted" files, "eventfds",
+ *				"pipes"; files lie in DIR
  *	target plain MIB FILE	prints rates (bytes/s): of a plain pwrite to FILE of memory touched at
  *				random; of a plain pread of FILE into fresh memory; and of
  *				process_vm_readv from another process and write to FILE
@@ -20,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
@@ -276,6 +279,34 @@ static void vmas(long n)
 	(void)printf("%ld\n", n);
 }
 
+/* One descriptor (of a pipe, two); false: it could not be made. */
+static bool open_one(const char *kind, const char *dir, long i)
+{
+	bool deleted = strcmp(kind, "deleted") == 0;
+	char path[4096];
+	int fds[2];
+
+	if (strcmp(kind, "eventfds") == 0)
+		return eventfd((unsigned int)i, 0) >= 0;
+	if (strcmp(kind, "pipes") == 0)
+		return i % 2 || pipe(fds) == 0;
+	(void)snprintf(path, sizeof(path), "%s/%ld", dir, strcmp(kind, "opens") == 0 ? 0 : i);
+	return open(path, O_CREAT | O_RDWR, 0600) >= 0 && (!deleted || unlink(path) == 0);
+}
+
+static void fds(const char *kind, long n, const char *dir)
+{
+	struct rlimit limit;
+
+	(void)getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	for (long i = 0; i < n; i++)
+		if (!open_one(kind, dir, i))
+			exit(1);
+	(void)printf("%ld\n", n);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 4 && strcmp(argv[1], "plain") == 0)
@@ -290,6 +321,8 @@ int main(int argc, char **argv)
 		tree(atol(argv[2]));
 	else if (argc == 3 && strcmp(argv[1], "vmas") == 0)
 		vmas(atol(argv[2]));
+	else if (argc == 5 && strcmp(argv[1], "fds") == 0)
+		fds(argv[2], atol(argv[3]), argv[4]);
 	else
 		return 2;
 	(void)fflush(stdout);

@@ -194,6 +194,20 @@ static int open_mapped(struct rebuild *r, struct rebuild_inode *ri, uint32_t fla
 	return *fd < 0 ? err_while(r->ctx, *fd, "opening it to map it") : 0;
 }
 
+size_t rebuild_inodes_held(struct rebuild *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->cp->n_mms; i++)
+		mark_mapped(r, r->cp->mms[i]);
+	for (size_t i = 0; i < r->n_inodes; i++) {
+		const struct rebuild_inode *ri = &r->inodes[i];
+
+		n += (ri->map_fd == 0) + (ri->map_fd_rw == 0 || inode_needs_content(ri->msg));
+	}
+	return n;
+}
+
 int rebuild_inodes_create(struct rebuild *r)
 {
 	int number = r->fd_base + REBUILD_FD_MAPPED;

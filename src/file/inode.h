@@ -51,6 +51,8 @@ static inline bool inode_needs_content(const Coppice__Inode *inode)
 
 /* Is every file of the image there, and the same (size, mtime, content)? Uses rebuild_refuse. */
 int rebuild_inodes_check(struct rebuild *r);
+/* How many descriptors of them the coordinator is going to have at a time. */
+size_t rebuild_inodes_held(struct rebuild *r);
 /*
  * Opens those found by path that somebody maps, makes the others (empty, of the right size,
  * needs_content set), and gives each mapped one its numbers in the stubs: map_fd and map_fd_rw.

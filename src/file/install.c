@@ -48,7 +48,7 @@ static int while_restoring(struct rebuild *r, int result, const Coppice__File *f
 static int check_limit(struct rebuild *r)
 {
 	struct rlimit limit;
-	size_t needed = r->n_files + 2 * r->n_inodes + 64;
+	size_t needed = r->n_files + rebuild_inodes_held(r) + pipes_count(r) + 64;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return err_sys(r->ctx, -errno, "getrlimit(RLIMIT_NOFILE)");

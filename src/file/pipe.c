@@ -83,9 +83,6 @@ static int create(struct rebuild *r, const Coppice__File *file, int *ret_fd)
 		return result;
 	given = original_end(pipe, file->flags, &fd);
 	if (given) {
-		fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-		if (fd < 0)
-			return err_sys(r->ctx, -errno, "fcntl(F_DUPFD_CLOEXEC)");
 		*given = true;
 	} else {
 		fd = open_again(pipe->read_fd, file->flags);

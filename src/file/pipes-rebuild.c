@@ -15,13 +15,22 @@ struct rebuild_pipe *pipes_rebuild(struct rebuild *r, uint32_t number)
 	return state && number > 0 ? &state->pipes[number - 1] : NULL;
 }
 
+size_t pipes_count(struct rebuild *r)
+{
+	const struct rebuild_file_state *state = rebuild_file_state_get(r);
+
+	return state ? state->n_pipes : 0;
+}
+
 void pipes_rebuild_deinit(struct rebuild *r)
 {
 	struct rebuild_file_state *state = r->file_state;
 
 	for (size_t i = 0; state && i < state->n_pipes; i++) {
-		close_guard(&state->pipes[i].read_fd);
-		close_guard(&state->pipes[i].write_fd);
+		if (!state->pipes[i].read_given)
+			close_guard(&state->pipes[i].read_fd);
+		if (!state->pipes[i].write_given)
+			close_guard(&state->pipes[i].write_fd);
 	}
 	if (state)
 		state->n_pipes = 0;

@@ -24,6 +24,8 @@ int pipes_collect_late(struct collect *c, const struct file_probe *probe, const 
 
 /* Rebuild: pipe @number while it is being rebuilt, or NULL after an allocation failure. */
 struct rebuild_pipe *pipes_rebuild(struct rebuild *r, uint32_t number);
+/* How many there are: of each, one end may be nobody's. */
+size_t pipes_count(struct rebuild *r);
 /* Closes what no file was given. */
 void pipes_rebuild_deinit(struct rebuild *r);
 /* The rouse phase of either kind: a byte, or none again. */

@@ -80,7 +80,7 @@ struct collect_files *collect_files_get(struct collect *c);
 struct rebuild_pipe {
 	int read_fd; /* the two ends that pipe2() gave, or one O_RDWR end; owned; -EBADF */
 	int write_fd;
-	bool read_given; /* the end was given to a File: further ones are opened anew */
+	bool read_given; /* the end is a File's now, who owns it: further ones are opened anew */
 	bool write_given;
 };
 
