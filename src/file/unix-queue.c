@@ -19,8 +19,10 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "file/description.h"
 #include "file/peek-guard.h"
@@ -304,26 +306,34 @@ static int refuse_unreadable(struct walk *w, size_t queued, size_t found)
 		found);
 }
 
-/* The descriptors came with a byte of these; the first is where a look that ends there has them. */
+/*
+ * How many of the @len bytes that a look with descriptors showed lie before those that they came with. A
+ * peek shows the descriptors however little it has room for; but what was sent at once is copied as a whole
+ * or not at all (unix_stream_read_generic() ends where recv_actor() fails), so a buffer that ends a
+ * byte too early, at a page that is not there, ends before them.
+ */
 static int find_rights(struct walk *w, size_t offset, size_t len, size_t *ret_before)
 {
-	size_t without = 0, with = len;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t size = ALIGN_UP(len, page);
+	struct context *ctx = w->c->ctx;
+	char *map =
+		mmap(NULL, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int where = (int)offset;
+	ssize_t n;
+	int r = 0;
 
-	while (with - without > 1) {
-		size_t middle = without + (with - without) / 2;
-		struct peek peek;
-		int r = look(w, offset, middle, &peek);
-
-		if (r < 0)
-			return r;
-		if (peek.n_fds > 0)
-			with = middle;
-		else
-			without = middle;
-		peek_close(&peek);
-	}
-	*ret_before = with - 1;
-	return 0;
+	if (map == MAP_FAILED)
+		return err_sys(ctx, -errno, "mmap()");
+	if (mprotect(map + size, page, PROT_NONE) < 0 ||
+	    setsockopt(w->fd, SOL_SOCKET, SO_PEEK_OFF, &where, sizeof(where)) < 0)
+		r = err_sys(ctx, -errno, "setsockopt(SO_PEEK_OFF, %d)", where);
+	n = r < 0 ? 0 : recv(w->fd, map + size - (len - 1), len, MSG_PEEK | MSG_DONTWAIT);
+	if (n < 0 && errno != EFAULT)
+		r = err_sys(ctx, -errno, "recv(MSG_PEEK)");
+	*ret_before = n > 0 ? (size_t)n : 0;
+	(void)munmap(map, size + page);
+	return r;
 }
 
 static int collect_piece(struct walk *w, size_t offset, struct peek *peek)
@@ -334,7 +344,7 @@ static int collect_piece(struct walk *w, size_t offset, struct peek *peek)
 
 	if (peek->n_fds == 0)
 		return add_message(w, &peek->ucred, w->buf, peek->len, &message);
-	r = find_rights(w, offset, peek->len, &before); /* what is in the buffer stays the same */
+	r = find_rights(w, offset, peek->len, &before);
 	if (r >= 0 && before > 0)
 		r = add_message(w, &peek->ucred, w->buf, before, &message);
 	if (r >= 0)
