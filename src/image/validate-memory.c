@@ -133,6 +133,32 @@ static int check_inside(const struct validation *v, const Coppice__Mm *mm)
 	return 0;
 }
 
+/* ---- AIO contexts --------------------------------------------------------------------------- */
+
+static int check_aio_context(const struct validation *v, const Coppice__Mm *mm, size_t i)
+{
+	enum { HEADER = 32, EVENT = 32, CONTEXTS_MAX = 1 << 16, EVENTS_MAX = 1 << 24 };
+	const Coppice__AioContext *aio = mm->aio[i];
+	const Coppice__Vma *vma = NULL;
+
+	for (size_t k = 0; k < mm->n_vmas && !vma; k++)
+		if (mm->vmas[k]->start == aio->address)
+			vma = mm->vmas[k];
+	if (!vma || vma->kind != COPPICE__VMA_KIND__VMA_KIND_OWNED ||
+	    vma->end - vma->start != aio->ring.len)
+		return invalid(v, "aio[%zu].address: 0x%" PRIx64 " is no mapping of its size", i,
+			       aio->address);
+	if (aio->id >= CONTEXTS_MAX || (i > 0 && aio->id <= mm->aio[i - 1]->id))
+		return invalid(v, "aio[%zu].id: %u is not in order", i, aio->id);
+	if (aio->events == 0 || aio->events > EVENTS_MAX || aio->tail >= aio->events)
+		return invalid(v, "aio[%zu].tail: %u of %u events", i, aio->tail, aio->events);
+	if (aio->ring.len !=
+	    ALIGN_UP(HEADER + (uint64_t)aio->events * EVENT, (uint64_t)v->page_size))
+		return invalid(v, "aio[%zu].ring: %zu bytes are none for %u events", i,
+			       aio->ring.len, aio->events);
+	return 0;
+}
+
 int validate_mm(const struct validation *v, const ProtobufCMessage *msg)
 {
 	const Coppice__Mm *mm = (const Coppice__Mm *)msg;
@@ -146,6 +172,8 @@ int validate_mm(const struct validation *v, const ProtobufCMessage *msg)
 		if (mm->pkeys_allocated[i] >= N_PKEYS)
 			r = invalid(v, "pkeys_allocated[%zu]: %u, there are %d", i,
 				    mm->pkeys_allocated[i], N_PKEYS);
+	for (size_t i = 0; r == 0 && i < mm->n_aio; i++)
+		r = check_aio_context(v, mm, i);
 	if (r == 0)
 		r = check_guards(v, mm);
 	if (r == 0)

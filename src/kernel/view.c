@@ -35,6 +35,8 @@ struct kernel_view {
 	struct context *ctx;
 	struct btf *btf;	    /* owned */
 	int reader;		    /* program; owned */
+	int map;		    /* of one value per CPU, or -EBADF: not needed yet; owned */
+	uint64_t shared;	    /* the per-CPU address of its value */
 	int per_cpu;		    /* program, or -EBADF: not needed yet; owned */
 	uint64_t self;		    /* task_struct of the calling thread */
 	struct known_member *known; /* found before; owned */
@@ -92,23 +94,22 @@ static void write_reader(struct program *p)
 }
 
 /*
- * On x86 the offset of a CPU is a per-CPU variable itself:
- *	p = bpf_per_cpu_ptr(&this_cpu_off, call->address);
- *	if (!p) return -1;
- *	call->address = *p; return 0;
+ * The address that a CPU has for the only entry of a map with a value per CPU:
+ *	key = 0;
+ *	call->address = bpf_map_lookup_percpu_elem(map, &key, call->address);
+ *	return 0;
  */
-static void write_per_cpu(struct program *p, int32_t variable)
+static void write_per_cpu(struct program *p, int map)
 {
 	emit(p, MOV, BPF_REG_6, BPF_REG_1, 0, 0);
-	emit(p, BPF_LD | BPF_IMM | BPF_DW, BPF_REG_1, BPF_PSEUDO_BTF_ID, 0, variable);
+	emit(p, BPF_ST | BPF_MEM | BPF_W, BPF_REG_10, 0, -8, 0);
+	emit(p, BPF_LD | BPF_IMM | BPF_DW, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, map);
 	emit(p, 0, 0, 0, 0, 0);
-	emit(p, LOAD, BPF_REG_2, BPF_REG_6, offsetof(struct view_call, address), 0);
-	emit(p, CALL, 0, 0, 0, BPF_FUNC_per_cpu_ptr);
-	emit(p, JUMP_NOT_EQUAL, BPF_REG_0, 0, 2, 0);
-	emit(p, MOV_IMM, BPF_REG_0, 0, 0, -1);
-	emit(p, EXIT, 0, 0, 0, 0);
-	emit(p, LOAD, BPF_REG_1, BPF_REG_0, 0, 0);
-	emit(p, STORE, BPF_REG_6, BPF_REG_1, offsetof(struct view_call, address), 0);
+	emit(p, MOV, BPF_REG_2, BPF_REG_10, 0, 0);
+	emit(p, ADD_IMM, BPF_REG_2, 0, 0, -8);
+	emit(p, LOAD, BPF_REG_3, BPF_REG_6, offsetof(struct view_call, address), 0);
+	emit(p, CALL, 0, 0, 0, BPF_FUNC_map_lookup_percpu_elem);
+	emit(p, STORE, BPF_REG_6, BPF_REG_0, offsetof(struct view_call, address), 0);
 	emit(p, MOV_IMM, BPF_REG_0, 0, 0, 0);
 	emit(p, EXIT, 0, 0, 0, 0);
 }
@@ -277,27 +278,43 @@ int view_task_number(struct kernel_view *v, uint64_t task, pid_t *ret_tid)
 	return 0;
 }
 
+/* A map whose one entry has, in the kernel, an address for each CPU and one that is all of theirs. */
+static int make_per_cpu(struct kernel_view *v)
+{
+	struct view_member pointers;
+	struct program p = {};
+	uint64_t file, map;
+	int r;
+
+	v->map = bpf_map_create(BPF_MAP_TYPE_PERCPU_ARRAY, "coppice_view", sizeof(uint32_t),
+				sizeof(uint64_t), 1, NULL);
+	if (v->map < 0)
+		return err_sys(v->ctx, v->map, "bpf(BPF_MAP_CREATE)");
+	r = view_file(v, v->map, &file);
+	if (r == 0)
+		r = view_get(v, file, "file", "private_data", &map);
+	if (r == 0)
+		r = view_find(v, "bpf_array", "pptrs", &pointers);
+	if (r == 0)
+		r = view_read(v, map + pointers.offset, &v->shared, sizeof(v->shared));
+	if (r < 0)
+		return r;
+	write_per_cpu(&p, v->map);
+	return load(v->ctx, &p, &v->per_cpu);
+}
+
 int view_per_cpu(struct kernel_view *v, uint32_t cpu, uint64_t *ret_offset)
 {
 	struct view_call call = {.address = cpu};
-	struct program p = {};
-	int r;
+	int r = v->per_cpu >= 0 ? 0 : make_per_cpu(v);
 
-	if (v->per_cpu < 0) {
-		int id = btf__find_by_name_kind(v->btf, "this_cpu_off", BTF_KIND_VAR);
-
-		if (id < 0)
-			return err_msg(v->ctx, -ENOENT,
-				       "this kernel does not tell where a CPU has its variables");
-		write_per_cpu(&p, id);
-		r = load(v->ctx, &p, &v->per_cpu);
-		if (r < 0)
-			return r;
-	}
-	r = run(v->per_cpu, &call);
 	if (r < 0)
-		return err_sys(v->ctx, r, "asking for the variables of CPU %u", cpu);
-	*ret_offset = call.address;
+		return r;
+	r = run(v->per_cpu, &call);
+	if (r < 0 || call.address == 0)
+		return err_sys(v->ctx, r < 0 ? r : -ENOENT, "asking for the variables of CPU %u",
+			       cpu);
+	*ret_offset = call.address - v->shared;
 	return 0;
 }
 
@@ -332,6 +349,7 @@ int kernel_view_open(struct context *ctx, struct kernel_view **ret_view)
 	v->ctx = ctx;
 	v->reader = -EBADF;
 	v->per_cpu = -EBADF;
+	v->map = -EBADF;
 	r = view_init(v);
 	if (r < 0) {
 		kernel_view_free(v);
@@ -347,6 +365,7 @@ void kernel_view_free(struct kernel_view *v)
 		return;
 	close_guard(&v->reader);
 	close_guard(&v->per_cpu);
+	close_guard(&v->map);
 	btf__free(v->btf);
 	free(v->known);
 	free(v);

@@ -38,7 +38,7 @@ int view_get(struct kernel_view *v, uint64_t address, const char *type, const ch
 
 /* struct file of descriptor @fd of the calling process. */
 int view_file(struct kernel_view *v, int fd, uint64_t *ret_address);
-/* What is added to a per-CPU address for possible CPU @cpu. -ENOENT: this architecture does not tell. */
+/* What is added to a per-CPU address for possible CPU @cpu. */
 int view_per_cpu(struct kernel_view *v, uint32_t cpu, uint64_t *ret_offset);
 
 /* The number of a task_struct in our own PID namespace; 0: it has none there. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Mappings of an io_uring, in every process that had them.
+ * Mappings that cannot be made before what they belong to: rings of AIO contexts (aio.c), and those
+ * of an io_uring, in every process that had them.
  *
- * The kernel lets nobody say where they go (io_uring_get_unmapped_area() refuses any address, also
+ * The kernel lets nobody say where the latter go (io_uring_get_unmapped_area() refuses any address, also
  * that of mremap()): it takes the first gap that is large enough. So all gaps are filled for a
  * moment, with mappings that cost nothing, and then one is made of exactly the right size in the
  * right place, time and again. Whether the kernel searches downwards or upwards, it finds no other.
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "kernel/proc.h"
+#include "task/aio.h"
 #include "task/memory-vma.h"
 #include "util/cleanup.h"
 
@@ -172,10 +174,12 @@ int memory_map_owned(struct rebuild *r)
 		_cleanup_(arena_deinit) struct arena arena = {};
 		int result;
 
-		if (!p->mm || !p->owns_mm || !has_rings(p->mm))
+		if (!p->mm || !p->owns_mm)
 			continue;
 		arena_init(&arena, r->ctx);
-		result = map_owned(r, p, &arena);
+		result = aio_rebuild(r, p, &arena);
+		if (result == 0 && has_rings(p->mm))
+			result = map_owned(r, p, &arena);
 		if (result < 0)
 			return err_while(r->ctx, result, "mapping the rings of process %d (%s)",
 					 p->msg->pid[0], p->threads[0].msg->comm);

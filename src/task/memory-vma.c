@@ -125,9 +125,6 @@ static int kind_with_file(struct collect *c, struct collect_process *p, const st
 
 	if (map->deleted && strncmp(map->name, "/SYSV", strlen("/SYSV")) == 0)
 		return refuse_map(c, p, map, "System V shared memory is not supported yet", NULL);
-	if (map->deleted && strcmp(map->name, "/[aio]") == 0)
-		return refuse_map(c, p, map, "asynchronous I/O (io_setup) is not supported yet",
-				  NULL);
 	/* Private anonymous huge pages have a file of their own, which nobody else can reach. */
 	if (map->deleted && !map->shared && strcmp(map->name, "/anon_hugepage") == 0)
 		return 0;
@@ -217,7 +214,8 @@ static int collect_special(const struct proc_map *map, Coppice__Vma *vma)
  */
 static bool is_owned(const struct proc_map *map)
 {
-	return strcmp(map->name, "anon_inode:[io_uring]") == 0;
+	return (map->deleted && strcmp(map->name, "/[aio]") == 0) ||
+	       strcmp(map->name, "anon_inode:[io_uring]") == 0;
 }
 
 static int collect_owned(const struct proc_map *map, Coppice__Vma *vma)

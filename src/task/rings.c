@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 
 #include "kind/task.h"
+#include "task/aio.h"
 
 enum {
 	RINGS_MAX = 16,		 /* IO_RINGFD_REG_MAX */
@@ -102,7 +103,7 @@ static int reply(struct collect *c, struct collect_process *p, struct call_table
 	mm = c->cp->mms[p->msg->mm - 1];
 	for (size_t i = 0; i < mm->n_vmas; i++)
 		if (mm->vmas[i]->kind == COPPICE__VMA_KIND__VMA_KIND_OWNED &&
-		    mm->vmas[i]->file == 0)
+		    mm->vmas[i]->file == 0 && !aio_is_ring(mm->vmas[i]))
 			return collect_refuse(
 				c, "have the program unmap it",
 				"%s, mapping %llx-%llx (%s): is of nothing that is open",
