@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/kcmp.h>
 #include <linux/membarrier.h>
 #include <linux/sched.h>
@@ -15,7 +16,6 @@
 #include <unistd.h>
 
 #include "kernel/pagemap.h"
-#include "kernel/proc-ahead.h"
 #include "kernel/proc.h"
 #include "kernel/sys.h"
 #include "kernel/uapi.h"
@@ -65,29 +65,40 @@ static int probe_pagemap_guard(void)
 	return probe_scannable(PAGE_IS_GUARD);
 }
 
-/* The flag that such a mapping has in smaps, and keeps. */
+/*
+ * The flag that such a mapping has in smaps, and keeps. Only the first few mappings are looked at: to
+ * tell of our own heap takes the kernel as long as of a whole small process.
+ */
 static int flags_guard(const char *page)
 {
 	_cleanup_(arena_deinit) struct arena arena = {0};
-	_cleanup_close_ int proc_fd = -EBADF;
+	_cleanup_close_ int fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
 	struct proc_map *maps = NULL;
+	char text[2048];
 	size_t n = 0;
+	ssize_t len;
 	int r;
 
 	arena_init(&arena, NULL);
-	r = proc_open(getpid(), &proc_fd);
-	if (r == 0)
-		r = proc_read_smaps(&(struct proc_dir){.fd = proc_fd}, &arena, &maps, &n);
-	for (size_t i = 0; r == 0 && i < n; i++)
-		if (maps[i].start <= (uintptr_t)page && (uintptr_t)page < maps[i].end)
+	len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (len <= 0)
+		return len < 0 ? -errno : -ENODATA;
+	/* What is cut off belongs to a mapping behind ours. */
+	while (len > 0 && text[len - 1] != '\n')
+		len--;
+	text[len] = '\0';
+	r = parse_maps(text, &arena, &maps, &n);
+	for (size_t i = 0; r == 0 && i + 1 < n; i++)
+		if (maps[i].start == (uintptr_t)page)
 			return (maps[i].flags & VMF_GUARD) != 0;
 	return r;
 }
 
 static int with_guard(int (*look)(const char *page))
 {
+	void *const low = (void *)0x10000; /* asked for: before all other mappings */
 	size_t len = (size_t)sysconf(_SC_PAGESIZE);
-	void *page = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *page = mmap(low, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int r;
 
 	if (page == MAP_FAILED)
