@@ -12,8 +12,6 @@
  *	target plain MIB FILE	prints rates (bytes/s): of a plain pwrite to FILE of memory touched at
  *				random; of a plain pread of FILE into fresh memory; and of
  *				process_vm_readv from another process and write to FILE
- *	target reads N		prints the CPU time (ns) that it takes to read once, of each of N small
- *				processes, the files of /proc that nothing else tells the content of
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -32,17 +30,12 @@
 
 enum { CHUNK = 4 << 20 };
 
-static double clock_now(clockid_t clock)
+static double now(void)
 {
 	struct timespec t;
 
-	(void)clock_gettime(clock, &t);
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static double now(void)
-{
-	return clock_now(CLOCK_MONOTONIC);
 }
 
 static uint64_t next_random(uint64_t *state)
@@ -195,44 +188,6 @@ static void memory(size_t mib, bool limited)
 	(void)printf("0\n");
 }
 
-static void read_whole(int dir, const char *name)
-{
-	static char text[65536];
-	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-
-	while (fd >= 0 && read(fd, text, sizeof(text)) > 0)
-		;
-	if (fd >= 0)
-		(void)close(fd);
-}
-
-/* clang-format off */
-static const char *const files[] = {
-	"stat", "status", "smaps", "auxv", "coredump_filter", "cgroup", "loginuid", "autogroup",
-	"timers", "fdinfo/2", "oom_score_adj", NULL,
-};
-static const char *const links[] = {
-	"exe", "cwd", "root", "fd/2", "ns/cgroup", "ns/ipc", "ns/mnt", "ns/net", "ns/pid",
-	"ns/pid_for_children", "ns/time", "ns/time_for_children", "ns/user", "ns/uts", NULL,
-};
-/* clang-format on */
-
-static void read_process(pid_t pid)
-{
-	char path[64], target[4096];
-	int dir;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d", pid);
-	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	for (const char *const *file = files; *file; file++)
-		read_whole(dir, *file);
-	for (const char *const *link = links; *link; link++)
-		(void)!readlinkat(dir, *link, target, sizeof(target));
-	(void)snprintf(path, sizeof(path), "task/%d/children", pid);
-	read_whole(dir, path);
-	(void)close(dir);
-}
-
 static pid_t *fork_all(long n)
 {
 	pid_t *pids = calloc((size_t)n, sizeof(*pids));
@@ -244,20 +199,6 @@ static pid_t *fork_all(long n)
 				(void)pause();
 	}
 	return pids;
-}
-
-static void reads(long n)
-{
-	pid_t *pids = fork_all(n);
-	double began = clock_now(CLOCK_PROCESS_CPUTIME_ID), took;
-
-	for (long i = 0; i < n; i++)
-		read_process(pids[i]);
-	took = clock_now(CLOCK_PROCESS_CPUTIME_ID) - began;
-	for (long i = 0; i < n; i++)
-		(void)kill(pids[i], SIGKILL);
-	(void)printf("%.0f\n", took * 1e9);
-	exit(0);
 }
 
 static void tree(long n)
@@ -315,8 +256,6 @@ int main(int argc, char **argv)
 		memory((size_t)atol(argv[2]), false);
 	else if (argc == 3 && strcmp(argv[1], "limited") == 0)
 		memory((size_t)atol(argv[2]), true);
-	else if (argc == 3 && strcmp(argv[1], "reads") == 0)
-		reads(atol(argv[2]));
 	else if (argc == 3 && strcmp(argv[1], "tree") == 0)
 		tree(atol(argv[2]));
 	else if (argc == 3 && strcmp(argv[1], "vmas") == 0)
