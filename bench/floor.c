@@ -210,6 +210,7 @@ int main(int argc, char **argv)
 	reads = clock_now(CLOCK_PROCESS_CPUTIME_ID) - began;
 	end_all(&g);
 	(void)unlink(argv[2]);
-	(void)printf("%.0f %.0f %.0f\n", reads / (double)g.n, dump / (double)g.n, restore / (double)g.n);
+	(void)printf("%.0f %.0f %.0f\n", reads / (double)g.n, dump / (double)g.n,
+		     restore / (double)g.n);
 	return 0;
 }

@@ -41,6 +41,7 @@ static int scan(const struct pagemap *pagemap, uint64_t start, uint64_t end,
 		.end = end,
 		.vec = (uint64_t)(uintptr_t)regions,
 		.vec_len = room,
+		.max_pages = PAGEMAP_RUN,
 		.category_anyof_mask = pagemap->wanted,
 		.return_mask = pagemap->scannable,
 	};
@@ -231,6 +232,7 @@ static int next_piece(struct pagemap_walk *walk, struct page_range *ret)
 
 int pagemap_walk_next(struct pagemap_walk *walk, struct page_range *ret)
 {
+	const uint64_t run_max = (uint64_t)PAGEMAP_RUN * walk->pagemap->page_size;
 	struct page_range *pending = &walk->pending;
 	struct page_range piece;
 	int r;
@@ -238,7 +240,8 @@ int pagemap_walk_next(struct pagemap_walk *walk, struct page_range *ret)
 	while ((r = next_piece(walk, &piece)) > 0) {
 		if (piece.categories == 0)
 			continue;
-		if (piece.start == pending->end && piece.categories == pending->categories) {
+		if (piece.start == pending->end && piece.categories == pending->categories &&
+		    pending->end - pending->start < run_max) {
 			pending->end = piece.end;
 			continue;
 		}

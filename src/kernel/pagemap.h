@@ -24,7 +24,10 @@ enum page_category {
 	PAGE_GUARD = 1 << 4, /* MADV_GUARD_INSTALL; never together with SWAPPED */
 };
 
-/* A maximal run of pages with the same, non-empty set of categories. */
+/*
+ * A run of pages with the same, non-empty set of categories: a maximal one, but for runs of more than
+ * PAGEMAP_RUN pages, which come in pieces, as the scan finds them.
+ */
 struct page_range {
 	uint64_t start;
 	uint64_t end;
@@ -47,7 +50,7 @@ void pagemap_close(struct pagemap *pagemap);
  */
 bool pagemap_only_guards(struct pagemap *pagemap);
 
-enum { PAGEMAP_REGIONS = 256, PAGEMAP_ENTRIES = 512 };
+enum { PAGEMAP_REGIONS = 256, PAGEMAP_ENTRIES = 512, PAGEMAP_RUN = 16384 };
 
 /* A walk under way; owns nothing. */
 struct pagemap_walk {

@@ -98,13 +98,15 @@ struct mm_save {
 
 /*
  * A way of getting the bytes out. find_zero() turns DATA into ZERO where a page is zero; write()
- * brings the pages that are DATA still, in order, to the end of the page file.
+ * brings the pages that are DATA still, in order, to the end of the page file, or begins to: then that
+ * is done when finish() returns, and nothing else may be asked of the way before.
  */
 struct page_way {
 	uint32_t batch_pages;
 	int (*open)(struct mm_save *s, void **ret_state);
 	int (*find_zero)(struct mm_save *s, void *state, struct page_batch *batch);
 	int (*write)(struct mm_save *s, void *state, const struct page_batch *batch);
+	int (*finish)(struct mm_save *s, void *state); /* NULL: write() does it all */
 	void (*close)(struct mm_save *s, void *state);
 };
 

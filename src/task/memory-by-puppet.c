@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Pages out, the fast way: the process writes its own pages into the page file, through a
- * descriptor that it is lent. One copy instead of two, and several processes could do it at once.
+ * descriptor that it is lent. One copy instead of two, and while it does the coordinator looks for
+ * more.
  * Whether that is safe is memory-hazard.c's question; what a process may not read or has a
  * protection key, or what is swapped out, it is not made to touch here.
  */
@@ -21,7 +22,35 @@ struct by_puppet {
 	struct puppet_loan loan; /* the page file */
 	struct arena arena;
 	struct call_table table;
+	bool writing; /* the table is under way */
 };
+
+/*
+ * A write that came out short gave no reason; the next one does. If that should succeed all the
+ * same, the length of the page file will be found wrong when it is closed.
+ */
+static int explain_short(struct mm_save *s, int r)
+{
+	static const char probe[1];
+	int again;
+
+	if (r != -EPROTO)
+		return r;
+	again = io_write_all(s->out->fd, probe, sizeof(probe));
+	return again < 0 ? err_sys(s->c->ctx, again, "write (page file)") : r;
+}
+
+static int way_finish(struct mm_save *s, void *state)
+{
+	struct by_puppet *w = state;
+	int r;
+
+	if (!w->writing)
+		return 0;
+	w->writing = false;
+	r = puppet_finish(s->c->ctx, s->p->puppet, &w->table);
+	return r < 0 ? explain_short(s, r) : 0;
+}
 
 static void way_close(struct mm_save *s, void *state)
 {
@@ -29,6 +58,7 @@ static void way_close(struct mm_save *s, void *state)
 	struct context *ctx = s->c->ctx;
 	struct err before = ctx->err;
 
+	(void)way_finish(s, w); /* there is an error already, or nothing to finish */
 	/* What cannot be taken back now is when the puppet leaves. */
 	if (w->loan.puppet)
 		(void)puppet_take_back(ctx, &w->loan, 0);
@@ -137,21 +167,6 @@ static void flush(struct by_puppet *w, struct gather *g)
 	g->bytes = 0;
 }
 
-/*
- * A write that came out short gave no reason; the next one does. If that should succeed all the
- * same, the length of the page file will be found wrong when it is closed.
- */
-static int explain_short(struct mm_save *s, int r)
-{
-	static const char probe[1];
-	int again;
-
-	if (r != -EPROTO)
-		return r;
-	again = io_write_all(s->out->fd, probe, sizeof(probe));
-	return again < 0 ? err_sys(s->c->ctx, again, "write (page file)") : r;
-}
-
 static int way_write(struct mm_save *s, void *state, const struct page_batch *batch)
 {
 	struct by_puppet *w = state;
@@ -172,8 +187,11 @@ static int way_write(struct mm_save *s, void *state, const struct page_batch *ba
 		gather.bytes += len;
 	}
 	flush(w, &gather);
-	r = run_table(s, w);
-	return r < 0 ? explain_short(s, r) : 0;
+	if (w->table.n_calls == 0 && !w->table.failed)
+		return 0;
+	r = puppet_start(s->c->ctx, s->p->puppet, &w->table);
+	w->writing = r == 0;
+	return r;
 }
 
 const struct page_way page_way_puppet = {
@@ -181,5 +199,6 @@ const struct page_way page_way_puppet = {
 	.open = way_open,
 	.find_zero = way_find_zero,
 	.write = way_write,
+	.finish = way_finish,
 	.close = way_close,
 };

@@ -43,7 +43,8 @@ struct save {
 	struct cow cow;
 	struct pagemap pagemap;
 	struct ways ways;
-	const struct page_way *way; /* of the batch under way */
+	const struct page_way *way;	/* of the batch that is being gathered */
+	const struct page_way *writing; /* has begun to write the one before; NULL: it is written */
 	struct page_batch batch;
 };
 
@@ -56,6 +57,7 @@ static void ways_close(struct save *s)
 	if (s->ways.coordinator)
 		page_way_coordinator.close(&s->mm, s->ways.coordinator);
 	s->ways = (struct ways){};
+	s->writing = NULL;
 }
 
 /* Private memory, present or swapped out, as smaps counted it at the collection. */
@@ -170,6 +172,16 @@ static int add_runs(struct save *s)
 	return r;
 }
 
+/* Before anything else is asked of that way, or written to the file. */
+static int finish_writing(struct save *s)
+{
+	const struct page_way *way = s->writing;
+
+	s->writing = NULL;
+	return way && way->finish ? way->finish(&s->mm, state_of(s, way)) : 0;
+}
+
+/* On return the batch may be on its way still, while the next one is gathered. */
 static int flush_batch(struct save *s)
 {
 	void *state = state_of(s, s->way);
@@ -181,11 +193,15 @@ static int flush_batch(struct save *s)
 	if (r == 0)
 		r = cow_judge(&s->cow, &s->batch);
 	if (r == 0)
+		r = finish_writing(s);
+	if (r == 0)
 		r = s->way->find_zero(&s->mm, state, &s->batch);
 	if (r == 0)
 		r = s->way->write(&s->mm, state, &s->batch);
-	if (r == 0)
-		r = add_runs(s);
+	if (r < 0)
+		return r;
+	s->writing = s->way;
+	r = add_runs(s);
 	batch_reset(&s->batch);
 	return r;
 }
@@ -291,7 +307,10 @@ static int save_pages(struct save *s)
 		if (r < 0)
 			return r;
 	}
-	return r < 0 ? err_sys(s->mm.c->ctx, r, "scanning the page tables") : flush_batch(s);
+	if (r < 0)
+		return err_sys(s->mm.c->ctx, r, "scanning the page tables");
+	r = flush_batch(s);
+	return r < 0 ? r : finish_writing(s);
 }
 
 static int save_mm(struct save *s)
