@@ -87,7 +87,7 @@ int check_tree(struct context *ctx, const struct dump_options *opt, struct arena
 	       struct tree **ret_tree)
 {
 	const struct collect_options collect_opt = {.shell_job = opt->shell_job,
-						    .ext_unix = opt->ext_unix};
+						    .tree_only = true};
 	uint64_t stopped_ns;
 	struct collect c;
 	int r;

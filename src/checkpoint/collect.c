@@ -171,7 +171,7 @@ int collect_tree(struct collect *c, struct puppet_tree *tree)
 	r = ns_collect_late(c);
 	if (r < 0)
 		return r;
-	r = collect_files(c);
+	r = c->opt.tree_only ? 0 : collect_files(c);
 	c->ahead = proc_ahead_end(c->ahead);
 	if (r < 0)
 		return r;

@@ -198,12 +198,13 @@ def entered_from_inside():
     return count(start(run), 9)
 
 
-def deep_chain(levels=30):
-    """As many levels as the kernel allows below those that are there already."""
-    command = SLEEP
-    for _ in range(levels):
-        command = ["unshare", "--pid", "--fork"] + command
-    return count(start(command), levels + 1)
+def deep_chain():
+    """All levels that the kernel has (MAX_PID_NS_LEVEL, 32) below the one that this case is on."""
+    def chain(levels, command):
+        return ["unshare", "--pid", "--fork"] * levels + command
+    levels = next(n for n in range(32, 0, -1)
+                  if subprocess.run(chain(n, ["true"]), stderr=subprocess.DEVNULL).returncode == 0)
+    return count(start(chain(levels, SLEEP)), levels + 1)
 
 
 def unborn():
