@@ -85,10 +85,14 @@ int grow_user_join(struct grown *g, const struct plan_step *step)
 static int set_numbers(struct grown *g, const struct rebuild_process *init)
 {
 	const Coppice__PidNs *msg = g->rebuild->cp->pid_namespaces[init->msg->pid_ns - 1];
+	int r;
 
 	if (init->msg->pid[init->msg->n_pid - 1] != 1 || !init->puppet)
 		return 0;
-	return pid_numbers_write(g->ctx, &g->arena, init->puppet, msg->pid_max, msg->last_pid);
+	r = pid_numbers_write(g->ctx, &g->arena, init->puppet, msg->pid_max, msg->last_pid);
+	if (r < 0 || !msg->own_memfd_noexec)
+		return r;
+	return pid_numbers_write_noexec(g->ctx, &g->arena, init->puppet, msg->memfd_noexec);
 }
 
 int grow_numbers(struct grown *g)

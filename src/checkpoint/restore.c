@@ -18,6 +18,7 @@
 #include "file/inode.h"
 #include "file/ptys.h"
 #include "image/reader.h"
+#include "ns/user-read.h"
 #include "task/cgroup.h"
 #include "task/memory-owned.h"
 #include "task/memory.h"
@@ -123,7 +124,11 @@ static int stage_dress(struct restore *s)
 		r = memory_name_executables(&s->rebuild);
 	if (r >= 0)
 		r = rebuild_files_lock(&s->rebuild);
-	return r < 0 ? r : dress_last(&s->rebuild);
+	if (r >= 0)
+		r = dress_last(&s->rebuild);
+	for (size_t i = 0; r >= 0 && i < s->rebuild.n_user_ns; i++)
+		r = user_ns_limit(s->ctx, s->cp->user_namespaces[i], s->rebuild.user_ns[i]);
+	return r;
 }
 
 static int stage_verify(struct restore *s)

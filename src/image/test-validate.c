@@ -85,6 +85,31 @@ static void test_zombie_root(void **state)
 	*p = kept;
 }
 
+/* Names become paths below /proc/sys. */
+static void test_namespaces(void **state)
+{
+	static const char *const bad[] = {"", "../kernel/core_pattern", "a/b", "A"};
+	Coppice__UserLimit limit = COPPICE__USER_LIMIT__INIT, *limits[] = {&limit};
+	Coppice__UserNs user_ns = COPPICE__USER_NS__INIT, *user_namespaces[] = {&user_ns};
+	struct fixture *f = *state;
+	const Coppice__Checkpoint kept = *f->cp;
+
+	user_ns.id = 1;
+	user_ns.n_limits = 1;
+	user_ns.limits = limits;
+	f->cp->n_user_namespaces = 1;
+	f->cp->user_namespaces = user_namespaces;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		limit.name = (char *)bad[i];
+		expect_refused(f, "user_namespaces[0].limits.name");
+	}
+	limit.name = (char *)"max_user_namespaces";
+	assert_int_equal(checkpoint_validate(&f->ctx, f->cp), 0);
+	limit.value = -1;
+	expect_refused(f, "user_namespaces[0].limits.value: -1");
+	*f->cp = kept;
+}
+
 static void test_processes(void **state)
 {
 	struct fixture *f = *state;
@@ -227,6 +252,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_samples, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_processes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_zombie_root, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_namespaces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ptys, setup, teardown),

@@ -42,4 +42,6 @@ int validate_sighand(const struct validation *v, const ProtobufCMessage *msg);
 int validate_socket_options(const struct validation *v, const ProtobufCMessage *msg);
 int validate_unix_socket(const struct validation *v, const Coppice__UnixSocket *s);
 int validate_fs(const struct validation *v, const ProtobufCMessage *msg);
+int validate_user_ns(const struct validation *v, const ProtobufCMessage *msg);
+int validate_pid_ns(const struct validation *v, const ProtobufCMessage *msg);
 int validate_pty(const struct validation *v, const ProtobufCMessage *msg);

@@ -202,6 +202,8 @@ static const struct {
 	{&coppice__file_lock__descriptor, validate_file_lock},
 	{&coppice__page_file__descriptor, validate_page_file},
 	{&coppice__pty__descriptor, validate_pty},
+	{&coppice__user_ns__descriptor, validate_user_ns},
+	{&coppice__pid_ns__descriptor, validate_pid_ns},
 };
 
 static int check_id(const struct validation *v, const ProtobufCMessage *msg)

@@ -37,7 +37,7 @@ int user_ns_find(struct collect *c, const struct collect_process *p, int fd, uin
 int pid_ns_find(struct collect *c, const struct collect_process *p, int fd, uint32_t *ret_id);
 
 /* Fills in all that can be read from within user namespace @fd: its maps, whether setgroups() is
- * denied; limits of its own are refused with @p. (user-read.c) */
+ * denied, its limits. (user-read.c) */
 int user_ns_read(struct collect *c, const struct collect_process *p, int fd, Coppice__UserNs *msg);
 /* The owner of user namespace @fd as namespace @parent sees it; -EBADF: as the coordinator does.
  * (user-read.c) */

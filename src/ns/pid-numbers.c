@@ -95,6 +95,7 @@ static int read_memfd_noexec(struct context *ctx, struct puppet *init, int dir,
 	if (r == 0)
 		r = parse(ctx, t, &a, &its);
 	ret->own_memfd_noexec = its != own;
+	ret->memfd_noexec = its;
 	return r;
 }
 
@@ -174,5 +175,17 @@ int pid_numbers_write(struct context *ctx, struct arena *arena, struct puppet *i
 		r = write_one(ctx, arena, init, loan.fd, pid_max, want_max);
 	if (r == 0 && want_last != now.last_pid)
 		r = write_one(ctx, arena, init, loan.fd, last_pid, want_last);
+	return puppet_take_back(ctx, &loan, r);
+}
+
+int pid_numbers_write_noexec(struct context *ctx, struct arena *arena, struct puppet *init,
+			     uint32_t want)
+{
+	struct puppet_loan loan;
+	int r = lend_directory(ctx, init, &loan);
+
+	if (r < 0)
+		return r;
+	r = write_one(ctx, arena, init, loan.fd, memfd_noexec, (int32_t)want);
 	return puppet_take_back(ctx, &loan, r);
 }

@@ -139,15 +139,11 @@ static int collect_numbers(struct collect *c, const struct collect_process *p)
 	if (r < 0)
 		return err_while(c->ctx, r, "reading the next PID in the namespace of %s",
 				 collect_name(c, p));
-	if (numbers.own_memfd_noexec)
-		return collect_refuse(
-			c, "set it as it is outside",
-			"%s: its PID namespace has a vm.memfd_noexec of its own, which "
-			"cannot be kept yet",
-			collect_name(c, p));
 	msg = c->cp->pid_namespaces[p->msg->pid_ns - 1];
 	msg->last_pid = numbers.last_pid;
 	msg->pid_max = numbers.own_pid_max ? numbers.pid_max : 0;
+	msg->own_memfd_noexec = numbers.own_memfd_noexec;
+	msg->memfd_noexec = numbers.own_memfd_noexec ? (uint32_t)numbers.memfd_noexec : 0;
 	return 0;
 }
 

@@ -112,6 +112,7 @@ static void write_all(const Coppice__UserNs *msg, int socket, pid_t maker)
 	}
 	write_map(socket, dir, "uid_map", msg->uid_map, msg->n_uid_map);
 	write_map(socket, dir, "gid_map", msg->gid_map, msg->n_gid_map);
+	write_map(socket, dir, "projid_map", msg->projid_map, msg->n_projid_map);
 	(void)close(dir); /* O_PATH */
 }
 

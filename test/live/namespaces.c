@@ -233,6 +233,12 @@ static int make_limited(void)
 	return r ? r : write_text("/proc/sys/user/max_user_namespaces", "5");
 }
 
+static int check_limited(void)
+{
+	CHECK_EQ(check_text("/proc/sys/user/max_user_namespaces", "5\n"), 0);
+	return check_nested();
+}
+
 static const struct live_row rows[] = {
 	{.name = "network", .make = make_net, .refused = "another network namespace"},
 	{.name = "UTS", .make = make_uts, .refused = "another UTS namespace"},
@@ -247,9 +253,7 @@ static const struct live_row rows[] = {
 	{.name = "user, unmapped", .make = make_unmapped, .check = check_unmapped},
 	{.name = "user, mapped", .make = make_mapped, .check = child_check},
 	{.name = "user, nested", .make = make_nested, .check = check_nested},
-	{.name = "user, limited",
-	 .make = make_limited,
-	 .refused = "a limit of its own, user.max_user_namespaces"},
+	{.name = "user, limited", .make = make_limited, .check = check_limited},
 	{.name = "time, for children",
 	 .make = make_time,
 	 .refused = "time (for its children) namespace"},

@@ -64,7 +64,7 @@ def one(pid, level, inside):
     if result["state"] != "Z":
         result.update({key: st.get(key) for key in STATUS})
         result["tids"] = sorted(tuple(thread["NSpid"][level:]) for thread in threads(pid))
-    for name in ("uid_map", "gid_map", "setgroups"):
+    for name in ("uid_map", "gid_map", "projid_map", "setgroups"):
         result[name] = read("/proc/%d/%s" % (pid, name))
     return result
 

@@ -307,6 +307,45 @@ def check_numbers(root):
         raise Failed("the next process got %s, pid_max is %s" % (number, most))
 
 
+def memfd_noexec():
+    """Each namespace has its own, no laxer than the one above."""
+    inner = "echo 2 >/proc/sys/vm/memfd_noexec; exec sleep 100000"
+    script = "echo 1 >/proc/sys/vm/memfd_noexec; unshare --pid --fork sh -c '%s'; :" % inner
+    return count(child_of(start(["unshare", "--pid", "--fork", "sh", "-c", script])), 3)
+
+
+def check_memfd_noexec(root):
+    """Files below /proc/sys are those of the namespace of who opens them."""
+    inner = child_of(child_of(root))
+    for pid, wanted in ((root, "1"), (inner, "2")):
+        said = subprocess.run(["nsenter", "--target", str(pid), "--pid", "cat",
+                               "/proc/sys/vm/memfd_noexec"], capture_output=True, text=True)
+        if said.stdout.strip() != wanted:
+            raise Failed("vm.memfd_noexec of %d is %s, was %s" % (pid, said.stdout, wanted))
+
+
+def projects():
+    """A map of project ids."""
+    return count(start(["unshare", "--user", "--map-root-user", "sh", "-c",
+                        "echo 3 5 10 >/proc/self/projid_map; exec sleep 100000"]), 1)
+
+
+def limited():
+    """What `bwrap --disable-userns` does: no user namespace below the next one."""
+    inner = "unshare --user --map-root-user --pid --fork sleep 100000"
+    script = "%s & echo 1 >/proc/sys/user/max_user_namespaces; echo 3 >/proc/sys/user/max_pid_namespaces; " \
+        "exec sleep 100001" % inner
+    return count(start(["unshare", "--user", "--map-root-user", "sh", "-c", script]), 3)
+
+
+def check_limited(root):
+    for name, wanted in (("user", "1"), ("pid", "3"), ("net", "2147483647")):
+        said = subprocess.run(["nsenter", "--target", str(root), "--user", "cat",
+                               "/proc/sys/user/max_%s_namespaces" % name], capture_output=True, text=True)
+        if said.stdout.strip() != wanted:
+            raise Failed("user.max_%s_namespaces is %s, was %s" % (name, said.stdout, wanted))
+
+
 def init_in_dead_group():
     """Such an init waits for ever in its end (zap_pid_ns_processes() in the kernel): for the number of
     its own group, which is in use in its PID namespace. Coppice helps it out before the kill."""
@@ -336,7 +375,7 @@ def end(root):
     gone(members)
 
 
-CHECKS = {numbers: check_numbers, init_in_dead_group: end}
+CHECKS = {numbers: check_numbers, memfd_noexec: check_memfd_noexec, limited: check_limited, init_in_dead_group: end}
 
 
 # ---- cases that are refused, and with which words ------------------------------------------------
@@ -409,11 +448,6 @@ def not_the_init():
     return count(child_of(init), 1)
 
 
-def memfd_noexec():
-    script = "echo 1 >/proc/sys/vm/memfd_noexec; exec sleep 100000"
-    return count(child_of(start(["unshare", "--pid", "--fork", "sh", "-c", script])), 1)
-
-
 REFUSED = {
     undumpable: "is not dumpable, and its memory belongs to a user namespace",
     entered_zombie: "is a zombie whose parent is outside the tree",
@@ -421,14 +455,13 @@ REFUSED = {
     faulted_init: "killed by a signal that no init can be killed by again",
     foreign_namespace: "PID namespace whose init is outside",
     not_the_init: "is in another PID namespace than coppice, and not its init",
-    memfd_noexec: "has a vm.memfd_noexec of its own",
 }
 
 CASES = [container, container_session, unshare_in_unshare, unshare_in_unshare_container,
          user_in_user, user_container, user_alone, user_of_user, entered, entered_own_session,
          entered_deep, entered_from_inside, deep_chain, unborn, dead_init, zombie_init,
          background_jobs, daemons, crossed_sessions, threads_in_user_namespace,
-         numbers, init_in_dead_group] + list(REFUSED)
+         numbers, memfd_noexec, projects, limited, init_in_dead_group] + list(REFUSED)
 
 
 # ---- running them ----------------------------------------------------------------------------
