@@ -8,7 +8,7 @@
  *	target tree N		N child processes; prints the time (ns) of the bare forks
  *	target vmas N		N mappings that the kernel cannot merge
  *	target fds KIND N DIR	N descriptors: "files", "opens" of one file, "deleted" files, "eventfds",
- *				"pipes"; files lie in DIR
+ *				"pipes", "sockets" (unix pairs); files lie in DIR
  *	target plain MIB FILE	prints rates (bytes/s): of a plain pwrite to FILE of memory touched at
  *				random; of a plain pread of FILE into fresh memory; and of
  *				process_vm_readv from another process and write to FILE
@@ -23,6 +23,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -231,6 +232,9 @@ static bool open_one(const char *kind, const char *dir, long i)
 		return eventfd((unsigned int)i, 0) >= 0;
 	if (strcmp(kind, "pipes") == 0)
 		return i % 2 || pipe(fds) == 0;
+	if (strcmp(kind, "sockets") == 0)
+		return i % 2 || (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0 &&
+				 send(fds[0], "waits", 5, 0) == 5);
 	(void)snprintf(path, sizeof(path), "%s/%ld", dir, strcmp(kind, "opens") == 0 ? 0 : i);
 	return open(path, O_CREAT | O_RDWR, 0600) >= 0 && (!deleted || unlink(path) == 0);
 }

@@ -22,7 +22,7 @@ struct unix_node *unix_node_find(struct collect *c, uint64_t ino)
 }
 
 static int add_node(struct collect *c, const struct file_probe *probe, Coppice__File *file,
-		    struct unix_sight *sight)
+		    struct unix_sight *sight, bool readable)
 {
 	struct collect_files *files = c->files;
 	struct unix_node *node = arena_new(c->arena, struct unix_node);
@@ -35,7 +35,8 @@ static int add_node(struct collect *c, const struct file_probe *probe, Coppice__
 	}
 	if (!node)
 		return err_oom(c->ctx);
-	*node = (struct unix_node){.probe = probe, .file = file, .sight = sight};
+	*node = (struct unix_node){
+		.probe = probe, .file = file, .sight = sight, .readable = readable};
 	return chains_add(&files->unix_nodes->by_ino, probe->st.st_ino, &node->chain) < 0
 		       ? err_oom(c->ctx)
 		       : 0;
@@ -72,12 +73,13 @@ static int copy_name(struct collect *c, const struct unix_sight *sight, Coppice_
  * is closed unread; a datagram socket only from a peer that connects elsewhere.
  */
 static int collect_reset(struct collect *c, const struct file_probe *probe,
-			 Coppice__UnixSocket *msg)
+			 Coppice__UnixSocket *msg, bool *ret_readable)
 {
 	struct pollfd pfd = {.fd = probe->fd, .events = POLLIN};
 
 	if (poll(&pfd, 1, 0) < 0)
 		return err_sys(c->ctx, -errno, "poll() of a socket");
+	*ret_readable = pfd.revents & POLLIN;
 	msg->reset = pfd.revents & POLLERR;
 	if (!msg->reset || msg->type == SOCK_STREAM ||
 	    (msg->type == SOCK_SEQPACKET && !(pfd.revents & POLLIN)))
@@ -92,6 +94,7 @@ int unix_collect(struct collect *c, const struct file_probe *probe, Coppice__Fil
 {
 	Coppice__UnixSocket *msg = arena_new(c->arena, Coppice__UnixSocket);
 	struct unix_sight *sight;
+	bool readable = false;
 	int r;
 
 	if (!msg)
@@ -111,6 +114,6 @@ int unix_collect(struct collect *c, const struct file_probe *probe, Coppice__Fil
 	if (r >= 0)
 		r = unix_credentials_collect(c, probe, &msg->credentials);
 	if (r >= 0)
-		r = collect_reset(c, probe, msg);
-	return r < 0 ? r : add_node(c, probe, file, sight);
+		r = collect_reset(c, probe, msg, &readable);
+	return r < 0 ? r : add_node(c, probe, file, sight, readable);
 }

@@ -115,8 +115,6 @@ int unix_name_collect(struct collect *c, int fd, Coppice__UnixName *name)
 	struct stat st;
 	int r;
 
-	if (!unix_is_path(&name->address))
-		return 0;
 	r = open_file(c->ctx, fd, &file);
 	if (r >= 0)
 		r = read_path(c->ctx, file, path);

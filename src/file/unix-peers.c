@@ -82,12 +82,16 @@ static int collect_pending(struct collect *c, struct unix_node *node)
 
 /* ---- peers ---------------------------------------------------------------------------------- */
 
-static int take_address(struct collect *c, int fd, ProtobufCBinaryData *ret)
+static int take_address(struct collect *c, const struct unix_node *node, ProtobufCBinaryData *ret)
 {
+	_cleanup_close_ int fd = -EBADF;
 	struct sockaddr_un address;
 	socklen_t len = sizeof(address);
 	size_t offset = offsetof(struct sockaddr_un, sun_path);
+	int r = file_probe_dup(c, node->probe, &fd);
 
+	if (r < 0)
+		return r;
 	if (getpeername(fd, (struct sockaddr *)&address, &len) < 0)
 		return err_sys(c->ctx, -errno, "getpeername()");
 	if (len <= offset)
@@ -97,7 +101,7 @@ static int take_address(struct collect *c, int fd, ProtobufCBinaryData *ret)
 	return ret->data ? 0 : err_oom(c->ctx);
 }
 
-static int collect_outside(struct collect *c, struct unix_node *node, int fd)
+static int collect_outside(struct collect *c, struct unix_node *node)
 {
 	Coppice__UnixSocket *msg = node->file->unix_socket;
 	int r;
@@ -105,13 +109,13 @@ static int collect_outside(struct collect *c, struct unix_node *node, int fd)
 	if (msg->type != SOCK_DGRAM || !c->opt.ext_unix)
 		return refuse_outside(c, node, node->sight->peer);
 	msg->peer_outside = true;
-	r = take_address(c, fd, &msg->peer_address);
+	r = take_address(c, node, &msg->peer_address);
 	if (r >= 0 && msg->peer_address.len == 0)
 		return refuse_outside(c, node, node->sight->peer);
 	return r;
 }
 
-static int collect_peer(struct collect *c, struct unix_node *node, int fd)
+static int collect_peer(struct collect *c, struct unix_node *node)
 {
 	Coppice__UnixSocket *msg = node->file->unix_socket;
 	const struct unix_sight *sight = node->sight;
@@ -122,10 +126,10 @@ static int collect_peer(struct collect *c, struct unix_node *node, int fd)
 	other = unix_node_find(c, sight->peer ? sight->peer : sight->waits_at);
 	if (sight->peer == 0 && sight->waits_at == 0) {
 		msg->peer_gone = true;
-		return take_address(c, fd, &msg->peer_address);
+		return take_address(c, node, &msg->peer_address);
 	}
 	if (!other)
-		return sight->peer ? collect_outside(c, node, fd)
+		return sight->peer ? collect_outside(c, node)
 				   : refuse_outside(c, node, sight->waits_at);
 	if (sight->peer)
 		msg->peer = other->file->id;
@@ -148,8 +152,9 @@ static int listener_has_name(struct collect *c, const struct unix_sight *sight)
 }
 
 /* 1: it has its name from the socket that it was accepted at; nobody finds it by that. */
-static int is_accepted(struct collect *c, const struct unix_node *node, int fd)
+static int is_accepted(struct collect *c, const struct unix_node *node)
 {
+	_cleanup_close_ int fd = -EBADF;
 	_cleanup_(unix_target_deinit) struct unix_target target = {.file = -EBADF};
 	const ProtobufCBinaryData address = {node->sight->address_len,
 					     (uint8_t *)node->sight->address};
@@ -160,7 +165,9 @@ static int is_accepted(struct collect *c, const struct unix_node *node, int fd)
 	r = listener_has_name(c, node->sight);
 	if (r != 0)
 		return r;
-	r = unix_target_init(c->ctx, fd, &address, &target);
+	r = file_probe_dup(c, node->probe, &fd);
+	if (r >= 0)
+		r = unix_target_init(c->ctx, fd, &address, &target);
 	if (r >= 0)
 		r = unix_is_bound(c->ctx, &target);
 	return r < 0 ? r : r == 0;
@@ -169,20 +176,13 @@ static int is_accepted(struct collect *c, const struct unix_node *node, int fd)
 static int peer_is_accepted(struct collect *c, const struct unix_node *node)
 {
 	const struct unix_node *peer = unix_node_find(c, node->sight->peer);
-	_cleanup_close_ int fd = -EBADF;
-	int r;
 
 	if (node->file->unix_socket->waits_at != 0)
 		return 1;
-	if (!peer)
-		return node->file->unix_socket->peer_address.len > 0;
-	if (peer->sight->address_len == 0)
-		return 0;
-	r = file_probe_dup(c, peer->probe, &fd);
-	return r < 0 ? r : is_accepted(c, peer, fd);
+	return peer ? is_accepted(c, peer) : node->file->unix_socket->peer_address.len > 0;
 }
 
-static int collect_birth(struct collect *c, struct unix_node *node, int fd)
+static int collect_birth(struct collect *c, struct unix_node *node)
 {
 	Coppice__UnixSocket *msg = node->file->unix_socket;
 	int r;
@@ -195,7 +195,7 @@ static int collect_birth(struct collect *c, struct unix_node *node, int fd)
 	}
 	if (!node->sight->has_peer)
 		return 0;
-	r = is_accepted(c, node, fd);
+	r = is_accepted(c, node);
 	if (r > 0)
 		msg->birth = COPPICE__UNIX_BIRTH__UNIX_BIRTH_ACCEPTED;
 	if (r != 0)
@@ -207,20 +207,25 @@ static int collect_birth(struct collect *c, struct unix_node *node, int fd)
 	return r;
 }
 
+static int collect_file(struct collect *c, const struct unix_node *node)
+{
+	Coppice__UnixSocket *msg = node->file->unix_socket;
+	_cleanup_close_ int fd = -EBADF;
+	int r;
+
+	if (!msg->name || !unix_is_path(&msg->name->address) ||
+	    msg->birth == COPPICE__UNIX_BIRTH__UNIX_BIRTH_ACCEPTED)
+		return 0;
+	r = file_probe_dup(c, node->probe, &fd);
+	return r < 0 ? r : unix_name_collect(c, fd, msg->name);
+}
+
 int unix_collect_peers(struct collect *c, const struct file_probe *probe, Coppice__File *file)
 {
 	struct unix_node *node = unix_node_find(c, probe->st.st_ino);
-	Coppice__UnixSocket *msg = file->unix_socket;
-	_cleanup_close_ int fd = -EBADF;
-	int r = file_probe_dup(c, probe, &fd);
+	int r = file->unix_socket->listening ? collect_pending(c, node) : collect_peer(c, node);
 
-	if (r >= 0 && msg->listening)
-		r = collect_pending(c, node);
-	if (r >= 0 && !msg->listening)
-		r = collect_peer(c, node, fd);
 	if (r >= 0)
-		r = collect_birth(c, node, fd);
-	if (r >= 0 && msg->name && msg->birth != COPPICE__UNIX_BIRTH__UNIX_BIRTH_ACCEPTED)
-		r = unix_name_collect(c, fd, msg->name);
-	return r;
+		r = collect_birth(c, node);
+	return r < 0 ? r : collect_file(c, node);
 }

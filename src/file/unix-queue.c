@@ -16,7 +16,6 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -527,25 +526,13 @@ static int walk_guarded(struct walk *w)
 	return ended < 0 ? ended : r;
 }
 
-/* Most queues are empty, which poll() tells without a look. */
-static int has_content(struct collect *c, int fd)
-{
-	struct pollfd pfd = {.fd = fd, .events = POLLIN};
-
-	if (poll(&pfd, 1, 0) < 0)
-		return err_sys(c->ctx, -errno, "poll() of a socket");
-	return (pfd.revents & POLLIN) != 0;
-}
-
 int unix_queue_collect(struct collect *c, const struct file_probe *probe, Coppice__UnixSocket *msg)
 {
 	_cleanup_close_ int fd = -EBADF;
 	struct walk w = {.c = c, .probe = probe, .msg = msg};
 	int r = file_probe_dup(c, probe, &fd);
 
-	if (r >= 0)
-		r = has_content(c, fd);
-	if (r <= 0)
+	if (r < 0)
 		return r;
 	w.fd = fd;
 	r = walk_guarded(&w);

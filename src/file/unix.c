@@ -32,7 +32,7 @@ static bool matches(const struct file_probe *probe)
 
 static int collect_queued(struct collect *c, const struct file_probe *probe, Coppice__File *file)
 {
-	if (file->unix_socket->listening)
+	if (file->unix_socket->listening || !unix_node_find(c, probe->st.st_ino)->readable)
 		return 0;
 	return unix_queue_collect(c, probe, file->unix_socket);
 }

@@ -18,6 +18,7 @@ struct unix_node {
 	const struct file_probe *probe;
 	Coppice__File *file;
 	struct unix_sight *sight;
+	bool readable; /* something is queued, or a side is shut down */
 };
 
 struct unix_node *unix_node_find(struct collect *c, uint64_t ino);
@@ -53,7 +54,7 @@ void unix_target_of_address(const ProtobufCBinaryData *address, struct unix_targ
 /* 1: a socket is bound to what @target leads to; 0: none is. */
 int unix_is_bound(struct context *ctx, const struct unix_target *target);
 
-/* Fills where the file is and what it is like; @fd is bound to name->address. */
+/* Fills where the file is and what it is like; @fd is bound to name->address, a path. */
 int unix_name_collect(struct collect *c, int fd, Coppice__UnixName *name);
 int unix_name_check(struct rebuild *r, const Coppice__UnixName *name);
 /* Binds to the address, and has the file where it was, or nowhere. */
