@@ -159,6 +159,7 @@ static void count_leftovers(const struct target *target, struct tally *tally)
 		tally->sockets += count_sockets(pids[i]);
 		tally->areas += count_areas(pids[i]);
 	}
+	tally->sockets -= TARGET_SOCKETS; /* its own */
 }
 
 static int run(void)

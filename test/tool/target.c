@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -91,12 +92,39 @@ static void run_child(struct progress *p, int in)
 	_exit(96);
 }
 
+static const char waiting[] = "waiting";
+
+/* Two packets, the second of which a look needs SO_PEEK_OFF for. */
+static bool make_sockets(int ends[2])
+{
+	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0 &&
+	       send(ends[0], waiting, sizeof(waiting), 0) == sizeof(waiting) &&
+	       send(ends[0], waiting, 1, 0) == 1;
+}
+
+/* Who looks at a queue changes these; if it dies, they are put back, though not at the same instant. */
+static void watch_sockets(struct progress *p, const int ends[2])
+{
+	static unsigned int strange;
+	int offset = 0;
+	int pass = 0;
+	socklen_t len = sizeof(int);
+	char buf[2 * sizeof(waiting)];
+	ssize_t got = recv(ends[1], buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
+
+	EXPECT(p, getsockopt(ends[1], SOL_SOCKET, SO_PEEK_OFF, &offset, &len) == 0);
+	EXPECT(p, getsockopt(ends[1], SOL_SOCKET, SO_PASSCRED, &pass, &len) == 0);
+	strange = offset != -1 || pass != 0 || got != sizeof(waiting) ? strange + 1 : 0;
+	EXPECT(p, strange < 1000);
+}
+
 static void run_tree(void)
 {
 	struct progress *p = map_progress();
 	pid_t self = getpid();
 	pthread_t thread;
 	pid_t child;
+	int sockets[2];
 	int ends[2];
 
 	if (pipe(ends) < 0)
@@ -108,11 +136,14 @@ static void run_tree(void)
 	}
 	(void)close(ends[0]);
 	p->child_pid = child;
+	if (!make_sockets(sockets))
+		_exit(95);
 	if (child < 0 || pthread_create(&thread, NULL, run_thread, p) != 0)
 		_exit(95);
 	for (uint64_t n = 1;; n++) {
 		EXPECT(p, write(ends[1], &n, sizeof(n)) == sizeof(n));
 		EXPECT(p, getpid() == self);
+		watch_sockets(p, sockets);
 		p->main = n;
 		nap();
 	}
@@ -178,7 +209,7 @@ void target_stop(const struct target *target)
 }
 
 /* Has the process no descriptor but its own? */
-static bool has_its_descriptors(pid_t pid)
+static bool has_its_descriptors(pid_t pid, int expected)
 {
 	struct dirent *entry;
 	int found = 0;
@@ -191,7 +222,7 @@ static bool has_its_descriptors(pid_t pid)
 		found += entry->d_name[0] != '.';
 	if (dir)
 		(void)closedir(dir);
-	return found == DESCRIPTORS;
+	return found == expected;
 }
 
 bool target_goes_on(const struct target *target)
@@ -208,8 +239,8 @@ bool target_goes_on(const struct target *target)
 			return false;
 		nap();
 	}
-	return p->wrong == 0 && has_its_descriptors(target->pid) &&
-	       has_its_descriptors(p->child_pid);
+	return p->wrong == 0 && has_its_descriptors(target->pid, DESCRIPTORS + TARGET_SOCKETS) &&
+	       has_its_descriptors(p->child_pid, DESCRIPTORS);
 }
 
 bool target_is_gone(const struct target *target)

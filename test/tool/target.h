@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A small tree that checks itself while it runs, for tests that hurt dump and restore: a process
- * with a second thread and a child that it sends numbers through a pipe. It reports its progress,
+ * with a second thread, a child that it sends numbers through a pipe, and a pair of unix sockets in
+ * which something waits all the time. It reports its progress,
  * and anything that is not as it must be, in a file that is mapped shared.
  */
 #pragma once
@@ -9,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+enum { TARGET_SOCKETS = 2 }; /* of the first process */
 
 struct progress {
 	_Atomic uint64_t main;
