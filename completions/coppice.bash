@@ -35,9 +35,9 @@ _coppice() {
 		return ;;
 	esac
 	case ${COMP_WORDS[1]} in
-	dump) options='--tree --images-dir --leave-running --leave-stopped --shell-job --ext-unix-sk --check-content --checksum-pages --external --stats' ;;
+	dump) options='--tree --images-dir --leave-running --leave-stopped --shell-job --tcp-established --tcp-close --skip-in-flight --ext-unix-sk --check-content --checksum-pages --external --stats' ;;
 	restore) options='--images-dir --restore-detached --leave-stopped --shell-job --pidfile --check-content --check-pages --keep-clocks --no-verify --inherit-fd --stats' ;;
-	check) options='--tree --images-dir --shell-job --ext-unix-sk --check-content --check-pages --keep-clocks --external --inherit-fd' ;;
+	check) options='--tree --images-dir --shell-job --tcp-established --tcp-close --skip-in-flight --ext-unix-sk --check-content --check-pages --keep-clocks --external --inherit-fd' ;;
 	plan) options='--images-dir --tree --json --dot' ;;
 	show) options='--images-dir --json' ;;
 	esac

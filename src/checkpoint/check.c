@@ -5,6 +5,7 @@
 #include "checkpoint/externals.h"
 #include "checkpoint/rebuild.h"
 #include "file/external.h"
+#include "file/fdtable.h"
 #include "image/reader.h"
 #include "tree/planner.h"
 #include "util/cleanup.h"
@@ -47,6 +48,7 @@ static int collect_stopped(struct collect *c, pid_t root, int (*look)(struct col
 	r = collect_tree(c, &tree);
 	if (r >= 0 && look)
 		r = look(c);
+	files_unhold(c);
 	err = c->ctx->err;
 	released = puppet_tree_release(c->ctx, &tree, FATE_RUN);
 	*ret_stopped_ns = stage_clock() - since;
@@ -58,10 +60,15 @@ static int collect_stopped(struct collect *c, pid_t root, int (*look)(struct col
 
 int check_dump(struct context *ctx, const struct dump_options *opt, struct check_result *ret)
 {
-	const struct collect_options collect_opt = {.shell_job = opt->shell_job,
-						    .ext_unix = opt->ext_unix,
-						    .external = opt->external,
-						    .n_external = opt->n_external};
+	const struct collect_options collect_opt = {
+		.external = opt->external,
+		.n_external = opt->n_external,
+		.shell_job = opt->shell_job,
+		.ext_unix = opt->ext_unix,
+		.tcp_established = opt->tcp_established,
+		.tcp_close = opt->tcp_close,
+		.skip_in_flight = opt->skip_in_flight,
+	};
 	struct check_result result = {0};
 	struct collect c;
 	int r;

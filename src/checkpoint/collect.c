@@ -26,6 +26,7 @@ void collect_deinit(struct collect *c)
 {
 	c->ahead = proc_ahead_end(c->ahead);
 	files_collect_deinit(c);
+	files_unhold(c);
 	witnesses_free(c->witnesses);
 	c->witnesses = NULL;
 	kernel_view_free(c->view);

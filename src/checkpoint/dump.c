@@ -13,6 +13,7 @@
 #include "checkpoint/collect.h"
 #include "checkpoint/externals.h"
 #include "checkpoint/origin.h"
+#include "file/fdtable.h"
 #include "image/validate.h"
 #include "image/writer.h"
 #include "task/disarm.h"
@@ -42,6 +43,9 @@ static void dump_init(struct dump *d, struct context *ctx, const struct dump_opt
 		.check_content = opt->check_content,
 		.external = opt->external,
 		.n_external = opt->n_external,
+		.tcp_established = opt->tcp_established,
+		.tcp_close = opt->tcp_close,
+		.skip_in_flight = opt->skip_in_flight,
 	};
 
 	*d = (struct dump){.ctx = ctx, .opt = opt};
@@ -55,6 +59,8 @@ static int let_go(struct dump *d, enum puppet_fate fate)
 	if (!d->held)
 		return 0;
 	d->held = false;
+	if (fate != FATE_KILL)
+		files_unhold(&d->collect);
 	d->report.frozen_ns = stage_clock() - d->held_since_ns;
 	return puppet_tree_release(d->ctx, &d->tree, fate);
 }
@@ -151,8 +157,11 @@ static int stage_commit(struct dump *d)
 static int stage_end_tree(struct dump *d)
 {
 	int disarmed = disarm_tree(&d->collect);
-	int r = let_go(d, FATE_KILL);
+	int r;
 
+	if (disarmed >= 0)
+		disarmed = files_disarm(&d->collect);
+	r = let_go(d, FATE_KILL);
 	if (disarmed < 0)
 		log_warn(d->ctx,
 			 "the image is complete, but undoing what the tree's death does to "

@@ -16,11 +16,14 @@ struct dump_options {
 	const char *dir; /* made if it is not there; must hold no image */
 	enum puppet_fate fate;
 	bool shell_job;
-	bool checksum_pages; /* keep checksums of page files, for restore's check_pages */
+	bool tcp_established; /* keep connections */
+	bool tcp_close;	      /* give them up: the program will find them ended */
+	bool skip_in_flight;  /* drop connections that wait to be accepted */
+	bool checksum_pages;  /* keep checksums of page files, for restore's check_pages */
+	bool check_content;   /* hash files that will be found again by path */
 	const struct resource *external; /* open files that belong to the outside */
 	size_t n_external;
-	bool ext_unix;	    /* datagram sockets may be connected to the outside */
-	bool check_content; /* hash files that will be found again by path */
+	bool ext_unix;	      /* datagram sockets may be connected to the outside */
 };
 
 /* What a dump can tell about itself afterwards. */

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "file/fdtable.h"
 #include "task/registers.h"
 #include "util/cleanup.h"
 #include "util/io.h"
@@ -60,6 +61,11 @@ int origin_collect(struct collect *c)
 	o->boottime_ns = clock_ns(CLOCK_BOOTTIME);
 	o->root = 1;
 	o->shell_job = c->opt.shell_job;
+	if (files_hold_id(c)) {
+		o->hold = arena_strdup(c->arena, files_hold_id(c));
+		if (!o->hold)
+			return err_oom(c->ctx);
+	}
 	return registers_describe(c, o);
 }
 

@@ -158,6 +158,7 @@ int rebuild_init(struct rebuild *r, struct context *ctx, struct arena *arena,
 
 void rebuild_deinit(struct rebuild *r)
 {
+	rebuild_files_unhold(r, false);
 	rebuild_files_deinit(r);
 	rebuild_inodes_deinit(r);
 	for (size_t i = 0; i < r->n_user_ns; i++)

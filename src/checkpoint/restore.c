@@ -151,7 +151,13 @@ static int stage_resume(struct restore *s)
 		r = verify_compare_registers(s->verify);
 	if (r >= 0)
 		r = cancel_point(s->ctx);
-	return r < 0 ? r : grown_let_go(s->grown, s->opt->leave_stopped);
+	if (r >= 0)
+		r = rebuild_files_forget_held(&s->rebuild);
+	if (r >= 0)
+		r = grown_let_go(s->grown, s->opt->leave_stopped);
+	if (r >= 0)
+		rebuild_files_unhold(&s->rebuild, true);
+	return r;
 }
 
 static const struct {

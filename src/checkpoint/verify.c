@@ -56,6 +56,7 @@ static const struct {
 					   "forked does not exec; setpgid of the "
 					   "process by its parent is all that asks for it"},
 	{"processes[].stop_unnoticed", "asked when a dump settles; nothing changes it here"},
+	{"files[].tcp.connection.timestamp", "a clock, which goes on"},
 	{"processes[].posix_timers[].overrun", "the kernel lets nobody set it"},
 };
 
@@ -172,9 +173,11 @@ static void verify_freep(struct verify **v)
 int verify_collect(struct rebuild *r, struct verify **ret_verify)
 {
 	_cleanup_(verify_freep) struct verify *v = calloc(1, sizeof(*v));
+	/* the image has what dump allowed */
 	const struct collect_options opt = {
 		.shell_job = r->opt.shell_job,
-		.ext_unix = true, /* the image has what dump allowed */
+		.ext_unix = true,
+		.tcp_established = true,
 	};
 	struct puppet_tree tree = {0};
 	int rc;

@@ -32,6 +32,7 @@ static const struct option options[] = {
 	{"external", required_argument, NULL, OPT_EXTERNAL},
 	{"inherit-fd", required_argument, NULL, OPT_INHERIT_FD},
 	{"keep-clocks", no_argument, NULL, OPT_KEEP_CLOCKS},
+	CLI_TCP_OPTIONS,
 	CLI_COMMON_OPTIONS,
 };
 
@@ -65,6 +66,8 @@ static int take_option(struct context *ctx, int opt)
 		arg_rebuild.keep_clocks = true;
 		return -1;
 	default:
+		if (cli_tcp_option(&arg_dump, opt))
+			return -1;
 		return cli_common_option(ctx, &cli_check, opt);
 	}
 }
@@ -141,6 +144,8 @@ const struct cli_command cli_check = {
 		 "  -D, --images-dir DIR   can this image be restored on this machine, now?\n"
 		 "  -j, --shell-job        as for dump and restore\n"
 		 "      --ext-unix-sk      as for dump\n"
+		 "      --tcp-established, --tcp-close, --skip-in-flight\n"
+		 "                         as for dump\n"
 		 "      --check-content    as for restore\n"
 		 "      --check-pages      as for restore\n"
 		 "      --keep-clocks      as for restore\n"

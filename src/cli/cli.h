@@ -49,6 +49,18 @@ enum { OPT_LONG_ONLY = 256, OPT_COMMON = 512 };
  */
 int cli_common_option(struct context *ctx, const struct cli_command *command, int opt);
 
+/* Options about connections, of those commands that stop a tree. */
+enum { OPT_TCP_ESTABLISHED = OPT_COMMON, OPT_TCP_CLOSE, OPT_SKIP_IN_FLIGHT };
+#define CLI_TCP_OPTIONS                                                                            \
+	{"tcp-established", no_argument, NULL, OPT_TCP_ESTABLISHED},                               \
+		{"tcp-close", no_argument, NULL, OPT_TCP_CLOSE},                                   \
+	{                                                                                          \
+		"skip-in-flight", no_argument, NULL, OPT_SKIP_IN_FLIGHT                            \
+	}
+struct dump_options;
+/* True if @opt is one of CLI_TCP_OPTIONS. */
+bool cli_tcp_option(struct dump_options *dump, int opt);
+
 /* Prints "coppice NAME: text" and a pointer to --help; returns EXIT_USAGE. */
 int cli_usage_error(const struct cli_command *command, const char *fmt, ...) _printf_(2, 3);
 

@@ -29,8 +29,23 @@ static const struct option options[] = {
 	{"checksum-pages", no_argument, NULL, OPT_CHECKSUM_PAGES},
 	{"external", required_argument, NULL, OPT_EXTERNAL},
 	{"stats", no_argument, NULL, OPT_STATS},
+	CLI_TCP_OPTIONS,
 	CLI_COMMON_OPTIONS,
 };
+
+bool cli_tcp_option(struct dump_options *dump, int opt)
+{
+	switch (opt) {
+	case OPT_TCP_ESTABLISHED:
+		return dump->tcp_established = true;
+	case OPT_TCP_CLOSE:
+		return dump->tcp_close = true;
+	case OPT_SKIP_IN_FLIGHT:
+		return dump->skip_in_flight = true;
+	default:
+		return false;
+	}
+}
 
 /* Reads one option; -1 to go on, else the exit status. */
 static int take_option(struct context *ctx, int opt)
@@ -67,6 +82,8 @@ static int take_option(struct context *ctx, int opt)
 		arg_stats = true;
 		return -1;
 	default:
+		if (cli_tcp_option(&arg_opt, opt))
+			return -1;
 		return cli_common_option(ctx, &cli_dump, opt);
 	}
 }
@@ -111,6 +128,11 @@ const struct cli_command cli_dump = {
 		 "  -j, --shell-job        its session and terminal belong to the shell that "
 		 "started it\n"
 		 "      --ext-unix-sk      datagram sockets may be connected to the outside\n"
+		 "      --tcp-established  keep TCP connections; their packets are held back until "
+		 "the "
+		 "restore\n"
+		 "      --tcp-close        give them up: the program will find them ended\n"
+		 "      --skip-in-flight   drop connections that wait to be accepted\n"
 		 "      --check-content    hash files that are found again by path\n"
 		 "      --checksum-pages   keep checksums of the memory's content\n"
 		 "      --external RESOURCE  an open file that belongs to the outside, such as\n"

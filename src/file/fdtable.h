@@ -18,6 +18,19 @@ int files_collect_late(struct collect *c);
 /* Closes what collecting keeps open; c->files stays in the arena. */
 void files_collect_deinit(struct collect *c);
 
+/*
+ * The packets of the tree's connections are held back from files_collect_late until files_unhold or
+ * this process's death. (tcp-hold.c)
+ */
+void files_unhold(struct collect *c);
+/* What names them in the image; NULL: none are. */
+const char *files_hold_id(const struct collect *c);
+/*
+ * The image is complete and the tree about to be killed: packets are held back also after this process
+ * has ended, and no file's end is told to others.
+ */
+int files_disarm(struct collect *c);
+
 /* Restore: is everything there that the files need? Reports with rebuild_refuse. */
 int rebuild_files_check(struct rebuild *r);
 /* The highest number that an epoll entry was added by: it may be in no table any more. */
@@ -40,3 +53,10 @@ int rebuild_files_lock(struct rebuild *r);
 int rebuild_files_resume(struct rebuild *r);
 /* Closes what is still open here; may be called more than once. */
 void rebuild_files_deinit(struct rebuild *r);
+/*
+ * The tree is about to run: what the dump left behind to hold back packets is removed. They still are,
+ * by this process, until rebuild_files_unhold.
+ */
+int rebuild_files_forget_held(struct rebuild *r);
+/* Lets packets through. Where the tree does not run, nobody hears of the end of its connections. */
+void rebuild_files_unhold(struct rebuild *r, bool runs);

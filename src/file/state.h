@@ -13,6 +13,8 @@
 
 struct pty_node;
 struct rebuild_pty;
+struct hold;
+struct hold_flow;
 
 struct inode_node {
 	struct chain chain; /* by (st_dev, st_ino) */
@@ -63,6 +65,9 @@ struct collect_files {
 	bool ancestors_read;
 	uint32_t *bpf_maps; /* ids of those seen, [BpfMap.map - 1] */
 	size_t n_bpf_maps;
+	struct hold *hold;	     /* packets of the tree's connections; owned (files_unhold) */
+	struct hold_flow *tcp_flows; /* all connections, sorted; NULL: not gathered yet */
+	size_t n_tcp_flows;
 	bool termios_seen;     /* the terminal's settings are in some TtyFile */
 	uint64_t netns_cookie; /* of coppice's own network namespace; 0: not asked yet */
 	dev_t shm_dev; /* the kernel's own tmpfs (memfds, shared memory); 0: not asked yet */
@@ -93,6 +98,10 @@ struct rebuild_file_state {
 	/* The open files of an inode, as lists of File.id; 0 ends one. */
 	uint32_t *first_of_inode; /* [Inode.id - 1] */
 	uint32_t *next_of_inode;  /* [File.id - 1] */
+	struct hold *hold;	  /* packets of the connections; owned (rebuild_files_unhold) */
+	int *connections;	  /* duplicates of connected TCP sockets; owned, likewise */
+	size_t n_connections;
+	bool listening; /* all listening TCP sockets do */
 };
 
 /* Made at first use; NULL after an allocation failure. */

@@ -123,6 +123,8 @@ int validate_file(const struct validation *v, const ProtobufCMessage *msg)
 		if (file->external->resource[0] == '\0')
 			return invalid(v, "external.resource: missing");
 		return 0;
+	case COPPICE__FILE__KIND_TCP:
+		return validate_tcp(v, file->tcp);
 	case COPPICE__FILE__KIND_TTY:
 		if (file->tty->termios.len > TERMIOS_MAX)
 			return invalid(v, "tty.termios: %zu bytes", file->tty->termios.len);

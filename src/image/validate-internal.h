@@ -32,6 +32,9 @@ int validate_seccomp_filter(const struct validation *v, const ProtobufCMessage *
 int validate_mm(const struct validation *v, const ProtobufCMessage *msg);
 int validate_page_file(const struct validation *v, const ProtobufCMessage *msg);
 int validate_inode(const struct validation *v, const ProtobufCMessage *msg);
+/* Of TcpSocket, and of Origin.hold. */
+int validate_tcp(const struct validation *v, const Coppice__TcpSocket *tcp);
+int validate_hold(const struct validation *v, const char *id);
 int validate_file(const struct validation *v, const ProtobufCMessage *msg);
 /* A member of File. */
 int validate_io_uring(const struct validation *v, const Coppice__IoUring *ring);

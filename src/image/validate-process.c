@@ -35,7 +35,7 @@ int validate_origin(const struct validation *v, const ProtobufCMessage *msg)
 		return invalid(v, "page_size: %u is none that Linux has", o->page_size);
 	if (o->xstate_size > XSTATE_MAX)
 		return invalid(v, "xstate_size: %u is more than any CPU has", o->xstate_size);
-	return 0;
+	return validate_hold(v, o->hold);
 }
 
 /* ---- numbers -------------------------------------------------------------------------------- */

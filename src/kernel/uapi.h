@@ -133,6 +133,18 @@ enum { UAPI_MEMBARRIER_GET_REGISTRATIONS = 1 << 9 };
 #define SO_PASSRIGHTS 83
 #endif
 
+#ifndef IP_LOCAL_PORT_RANGE
+#define IP_LOCAL_PORT_RANGE 51
+#endif
+/* Numbers only, so that this header goes with both <linux/tcp.h> and <netinet/tcp.h>. */
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44
+#endif
+#ifndef TCP_RTO_MIN_US
+#define TCP_RTO_MIN_US	  45
+#define TCP_DELACK_MAX_US 46
+#endif
+
 /* ---- system calls ---- */
 
 #ifndef __NR_mseal

@@ -30,10 +30,13 @@ struct surroundings;
 struct witnesses;
 
 struct collect_options {
-	bool shell_job;	    /* session and terminal of the root belong to the outside */
-	bool tree_only;	    /* no files: whatever they are, the tree can be planned */
-	bool check_content; /* hash the content of files found again by path */
-	bool ext_unix;	    /* datagram sockets may be connected to the outside */
+	bool shell_job;	      /* session and terminal of the root belong to the outside */
+	bool tree_only;	      /* no files: whatever they are, the tree can be planned */
+	bool check_content;   /* hash the content of files found again by path */
+	bool tcp_established; /* connections are kept */
+	bool tcp_close;	      /* connections are given up */
+	bool skip_in_flight;  /* and those that wait to be accepted, dropped */
+	bool ext_unix;	      /* datagram sockets may be connected to the outside */
 	const struct resource *external; /* open files that belong to the outside */
 	size_t n_external;
 };

@@ -43,6 +43,10 @@ struct file_kind {
 	/* After all descriptors are known (pipe ends, locks): what needs the others. */
 	int (*collect_late)(struct collect *c, const struct file_probe *probe, Coppice__File *file);
 
+	/* The image is complete and the tree about to be killed: what is to be done so that its end
+	 * is not told to others. */
+	int (*disarm)(struct collect *c, const struct file_probe *probe, const Coppice__File *file);
+
 	/* Restore: is everything there that it needs? Reports with rebuild_refuse. */
 	int (*check)(struct rebuild *r, const Coppice__File *file);
 	/* The bare object, in the coordinator. */

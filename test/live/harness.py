@@ -2,13 +2,17 @@
 """What the runners of live and end-to-end tests share: a PID namespace per test, coppice as a
 command, TAP."""
 import ctypes
+import fcntl
 import os
 import shutil
+import socket
+import struct
 import subprocess
 import tempfile
 import traceback
 
-CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID = 0x00020000, 0x08000000, 0x20000000
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x08000000, 0x20000000, 0x40000000
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 MS_REC, MS_PRIVATE = 16384, 1 << 18
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -51,18 +55,20 @@ def guarded(function, *arguments):
 
 
 def in_namespace(function, *arguments):
-    """Runs the function as init of a new PID namespace with its own /proc and pseudo terminals;
-    returns its text."""
+    """Runs the function as init of new namespaces: PIDs with /proc, mounts with pseudo terminals, IPC,
+    network with a loopback device; returns its text."""
     read_end, write_end = os.pipe()
     outer = os.fork()
     if outer == 0:
         os.close(read_end)
-        if libc.unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID) != 0:
+        if libc.unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET) != 0:
             os._exit(3)
         init = os.fork()
         if init != 0:
             os._exit(os.waitstatus_to_exitcode(os.waitpid(init, 0)[1]) & 0xff)
         libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+        with socket.socket() as s:
+            fcntl.ioctl(s, SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", IFF_UP))
         libc.mount(b"proc", b"/proc", b"proc", 0, None)
         libc.mount(b"devpts", b"/dev/pts", b"devpts", 0, None)
         os.write(write_end, guarded(function, *arguments).encode("utf-8", "replace")[:60000])

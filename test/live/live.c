@@ -21,6 +21,11 @@ int live_fail(const char *fmt, ...)
 	return 1;
 }
 
+const char *live_failure(void)
+{
+	return failure;
+}
+
 static void pause_shortly(void)
 {
 	const struct timespec moment = {.tv_nsec = 1000000};

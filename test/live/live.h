@@ -42,6 +42,9 @@ int live_await_asleep(pid_t tid);
 /* Records why a check failed; returns 1. */
 int live_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* What it was told last. */
+const char *live_failure(void);
+
 /* Fails the surrounding function unless @cond holds. */
 #define CHECK(cond)                                                                                \
 	do {                                                                                       \
