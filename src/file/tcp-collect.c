@@ -192,9 +192,7 @@ static int collect_connection(struct collect *c, int fd, Coppice__TcpSocket *soc
 		return err_oom(c->ctx);
 	coppice__tcp_connection__init(conn);
 	socket->connection = conn;
-	r = read_unread(c, fd, socket->options, &conn->unread);
-	if (r >= 0)
-		r = count(c->ctx, fd, SIOCOUTQ, "SIOCOUTQ", &queued);
+	r = count(c->ctx, fd, SIOCOUTQ, "SIOCOUTQ", &queued);
 	if (r >= 0)
 		r = count(c->ctx, fd, SIOCOUTQNSD, "SIOCOUTQNSD", &unsent);
 	if (r < 0)
@@ -212,6 +210,10 @@ static int collect_connection(struct collect *c, int fd, Coppice__TcpSocket *soc
 		return err_msg(c->ctx, -EIO, "only %zu of %zu bytes to be sent could be read",
 			       state.n_send, data);
 	fill_connection(conn, &state, info);
+	/* Only now: a look, too, may open the window (tcp_cleanup_rbuf()). */
+	r = read_unread(c, fd, socket->options, &conn->unread);
+	if (r < 0)
+		return r;
 	conn->unsent = (uint32_t)unsent;
 	conn->unacked.len = data;
 	conn->unacked.data = arena_memdup(c->arena, send + state.n_send - data, data);
