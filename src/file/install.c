@@ -207,6 +207,8 @@ int rebuild_files_lock(struct rebuild *r)
 
 int rebuild_files_resume(struct rebuild *r)
 {
+	/* Whoever watches a file would be told that we close it. */
+	rebuild_inodes_deinit(r);
 	for (size_t i = 0; i < r->n_files; i++) {
 		struct rebuild_file *file = &r->files[i];
 		const struct file_kind *kind = file_kind_of(file->msg);

@@ -77,6 +77,20 @@ static int check_timer(const struct validation *v, const Coppice__TimerFd *t)
 	return 0;
 }
 
+static int check_inotify(const struct validation *v, const Coppice__Inotify *inotify)
+{
+	for (size_t i = 0; i < inotify->n_watches; i++) {
+		const Coppice__InotifyWatch *watch = inotify->watches[i];
+
+		if (watch->wd < 1 || (i > 0 && watch->wd <= inotify->watches[i - 1]->wd))
+			return invalid(v, "inotify.watches[%zu].wd: %d is not in order", i,
+				       watch->wd);
+		if (!watch->target)
+			return invalid(v, "inotify.watches[%zu].target: missing", i);
+	}
+	return 0;
+}
+
 /* A process is made that ends so: by a signal that ends processes, without a core. */
 static int check_pidfd(const struct validation *v, const Coppice__PidFd *pidfd)
 {
@@ -111,6 +125,8 @@ int validate_file(const struct validation *v, const ProtobufCMessage *msg)
 		return check_content(v, "fifo", file->fifo->content);
 	case COPPICE__FILE__KIND_EPOLL:
 		return check_epoll(v, file->epoll);
+	case COPPICE__FILE__KIND_INOTIFY:
+		return check_inotify(v, file->inotify);
 	case COPPICE__FILE__KIND_PIDFD:
 		return check_pidfd(v, file->pidfd);
 	case COPPICE__FILE__KIND_TIMERFD:

@@ -83,6 +83,7 @@ static const struct reference references[] = {
 	OPTIONAL(tty_file, "pty", "ptys"),
 	REQUIRED(pty_master, "pty", "ptys"),
 	REQUIRED(epoll_entry, "file", "files"),
+	OPTIONAL(watched_inode, "inode", "inodes"),
 	REQUIRED(file_lock, "file", "files"),
 	OPTIONAL(file_lock, "process", "processes"),
 };

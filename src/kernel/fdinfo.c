@@ -2,6 +2,7 @@
 #include "kernel/fdinfo.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #include "kernel/scan.h"
 #include "util/arena.h"
@@ -123,6 +124,66 @@ int parse_fdinfo_epoll(const char *rest, struct arena *arena, struct fdinfo_epol
 		*slot = entry;
 	}
 	*ret = entries;
+	*ret_n = n;
+	return 0;
+}
+
+/* " fhandle-bytes:c fhandle-type:81 f_handle:0100..." */
+static bool scan_handle(const char **at, struct fdinfo_mark *mark)
+{
+	if (!scan_literal(at, " fhandle-bytes:"))
+		return true; /* a file system without */
+	if (!scan_u32(at, 16, &mark->handle_len) || mark->handle_len > FDINFO_HANDLE_MAX ||
+	    !scan_literal(at, " fhandle-type:") || !scan_u32(at, 16, &mark->handle_type) ||
+	    !scan_literal(at, " f_handle:"))
+		return false;
+	for (uint32_t i = 0; i < mark->handle_len; i++) {
+		unsigned int high = scan_digit(**at);
+		unsigned int low = high < 16 ? scan_digit((*at)[1]) : 16;
+
+		if (low > 15)
+			return false;
+		mark->handle[i] = (unsigned char)(high << 4 | low);
+		*at += 2;
+	}
+	return true;
+}
+
+static bool scan_masks(const char **at, struct fdinfo_mark *mark)
+{
+	return scan_literal(at, " mask:") && scan_u32(at, 16, &mark->mask) &&
+	       scan_literal(at, " ignored_mask:") && scan_u32(at, 16, &mark->ignored);
+}
+
+static bool scan_inotify(const char **at, struct fdinfo_mark *mark)
+{
+	uint32_t wd;
+
+	if (!scan_u32(at, 16, &wd) || wd > INT_MAX || !scan_literal(at, " ino:") ||
+	    !scan_u64(at, 16, &mark->ino) || !scan_literal(at, " sdev:") ||
+	    !scan_u64(at, 16, &mark->dev) || !scan_masks(at, mark) || !scan_handle(at, mark))
+		return false;
+	mark->wd = (int)wd;
+	scan_blanks(at);
+	return scan_char(at, '\n');
+}
+
+/* fs/notify/fdinfo.c, inotify_fdinfo() */
+int parse_fdinfo_inotify(const char *rest, struct arena *arena, struct fdinfo_mark **ret,
+			 size_t *ret_n)
+{
+	struct fdinfo_mark *marks = NULL;
+	size_t n = 0;
+
+	while (find_line(&rest, "inotify wd:")) {
+		struct fdinfo_mark *mark = arena_append(arena, &marks, &n, sizeof(*mark));
+
+		if (!mark)
+			return -ENOMEM;
+		if (!scan_inotify(&rest, mark))
+			return -EBADMSG;
+	}
+	*ret = marks;
 	*ret_n = n;
 	return 0;
 }

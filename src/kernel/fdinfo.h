@@ -14,6 +14,8 @@
 
 struct arena;
 
+enum { FDINFO_HANDLE_MAX = 128 }; /* MAX_HANDLE_SZ */
+
 struct fdinfo_eventfd {
 	uint64_t count;
 	bool semaphore;
@@ -37,6 +39,28 @@ struct fdinfo_epoll_entry {
 	uint64_t dev; /* st_dev of the file in the kernel's own encoding */
 };
 
+/* A mark of inotify or fanotify. */
+struct fdinfo_mark {
+	enum fdinfo_mark_on {
+		MARK_INODE,
+		MARK_MOUNT,
+		MARK_FILESYSTEM,
+		MARK_OTHER, /* of a kind that is not known here */
+	} on;
+	int wd;	      /* inotify */
+	uint64_t ino; /* MARK_INODE */
+	uint64_t dev; /* MARK_INODE, MARK_FILESYSTEM; in the kernel's own encoding */
+	uint32_t mount;
+	uint32_t flags; /* fanotify: "mflags" */
+	uint32_t mask;
+	uint32_t ignored;
+	uint32_t handle_type; /* MARK_INODE */
+	uint32_t handle_len;  /* 0: there is none */
+	unsigned char handle[FDINFO_HANDLE_MAX];
+};
+
+int parse_fdinfo_inotify(const char *rest, struct arena *arena, struct fdinfo_mark **ret,
+			 size_t *ret_n);
 /* As the namespace of /proc numbers it; 0: not visible there, -1: gone. */
 int parse_fdinfo_pidfd(const char *rest, pid_t *ret_pid);
 int parse_fdinfo_eventfd(const char *rest, struct fdinfo_eventfd *ret);

@@ -132,6 +132,37 @@ static void signalfd_own(void **state)
 	assert_int_equal(parse_fdinfo_signalfd("sigmask:\n", &mask), -EBADMSG);
 }
 
+static void inotify_text(void **state)
+{
+	struct fdinfo_mark *marks;
+	size_t n;
+
+	assert_int_equal(
+		parse_fdinfo_inotify("inotify wd:1f ino:3c51a sdev:fe00000 mask:84000100 "
+				     "ignored_mask:0 fhandle-bytes:8 fhandle-type:1 "
+				     "f_handle:1ac5030000000000\n"
+				     "inotify wd:1 ino:1 sdev:15 mask:fff ignored_mask:0 \n",
+				     *state, &marks, &n),
+		0);
+	assert_int_equal(n, 2);
+	assert_int_equal(marks[0].wd, 31);
+	assert_int_equal(marks[0].ino, 0x3c51a);
+	assert_int_equal(marks[0].dev, 0xfe00000);
+	assert_int_equal(marks[0].mask, 0x84000100);
+	assert_int_equal(marks[0].handle_type, 1);
+	assert_int_equal(marks[0].handle_len, 8);
+	assert_memory_equal(marks[0].handle, "\x1a\xc5\x03\0\0\0\0\0", 8);
+	assert_int_equal(marks[1].handle_len, 0);
+	assert_int_equal(parse_fdinfo_inotify("inotify wd:1 ino:1 sdev:15 mask:fff ignored_mask:0 "
+					      "fhandle-bytes:81 fhandle-type:1 f_handle:00\n",
+					      *state, &marks, &n),
+			 -EBADMSG);
+	assert_int_equal(parse_fdinfo_inotify("inotify wd:1 ino:1 sdev:15 mask:fff ignored_mask:0 "
+					      "fhandle-bytes:2 fhandle-type:1 f_handle:001\n",
+					      *state, &marks, &n),
+			 -EBADMSG);
+}
+
 static void pidfd_text(void **state _unused_)
 {
 	pid_t pid;
@@ -191,6 +222,7 @@ int main(void)
 		cmocka_unit_test(timerfd_own),	cmocka_unit_test(timerfd_text),
 		cmocka_unit_test(signalfd_own), cmocka_unit_test(epoll_own),
 		cmocka_unit_test(epoll_text),	cmocka_unit_test(pidfd_text),
+		cmocka_unit_test(inotify_text),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -109,6 +109,10 @@ struct uapi_pidfd_info {
 #define UAPI_PIDFD_GET_INFO  _IOWR(0xFF, 11, struct uapi_pidfd_info)
 #define UAPI_PIDFD_INFO_EXIT (1UL << 3)
 
+/* ---- inotify(7) ---- */
+
+#define UAPI_INOTIFY_SETNEXTWD _IOW('I', 0, int32_t)
+
 /* ---- timerfd_create(2); <linux/timerfd.h> goes not together with <sys/timerfd.h> ---- */
 
 #ifndef TFD_IOC_SET_TICKS
