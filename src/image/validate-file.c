@@ -141,6 +141,12 @@ int validate_file(const struct validation *v, const ProtobufCMessage *msg)
 		return 0;
 	case COPPICE__FILE__KIND_TCP:
 		return validate_tcp(v, file->tcp);
+	case COPPICE__FILE__KIND_PSEUDO:
+		if (file->pseudo->pid < 0 || file->pseudo->tid < 0)
+			return invalid(v, "pseudo.pid: %d", file->pseudo->pid);
+		if ((file->pseudo->path[0] == '/') != (file->pseudo->pid == 0))
+			return invalid(v, "pseudo.path: \"%s\"", file->pseudo->path);
+		return 0;
 	case COPPICE__FILE__KIND_TTY:
 		if (file->tty->termios.len > TERMIOS_MAX)
 			return invalid(v, "tty.termios: %zu bytes", file->tty->termios.len);

@@ -82,6 +82,8 @@ static const struct reference references[] = {
 	REQUIRED(fifo, "inode", "inodes"),
 	OPTIONAL(tty_file, "pty", "ptys"),
 	REQUIRED(pty_master, "pty", "ptys"),
+	OPTIONAL(ns_file, "pid_ns", "pid_namespaces"),
+	OPTIONAL(ns_file, "user_ns", "user_namespaces"),
 	REQUIRED(epoll_entry, "file", "files"),
 	OPTIONAL(watched_inode, "inode", "inodes"),
 	REQUIRED(file_lock, "file", "files"),

@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <linux/ioprio.h>
 #include <linux/nsfs.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "util/macro.h"
 
 /* syscall(2)'s -1 and errno as one value. */
 static int result(long r)
@@ -51,6 +54,23 @@ int sys_ns_owner_uid(int user_ns, uid_t *ret)
 int sys_pidfd_pid_ns_for_children(int pidfd)
 {
 	return result(ioctl(pidfd, PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE, 0));
+}
+
+int sys_pidfd_namespace(int pidfd, const char *name)
+{
+	/* linux/pidfd.h: PIDFD_GET_CGROUP_NAMESPACE and those that follow it */
+	static const char *const names[] = {
+		"cgroup", "ipc",
+		"mnt",	  "net",
+		"pid",	  "pid_for_children",
+		"time",	  "time_for_children",
+		"user",	  "uts",
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(names[i], name) == 0)
+			return result(ioctl(pidfd, _IO(0xFF, i + 1), 0));
+	return -EINVAL;
 }
 
 int sys_kcmp(pid_t a, pid_t b, int type, unsigned long index_a, unsigned long index_b)

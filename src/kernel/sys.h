@@ -22,6 +22,8 @@ int sys_ns_owner_uid(int user_ns, uid_t *ret);
  * (PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE, 6.11). -ENOTTY: this kernel cannot tell.
  */
 int sys_pidfd_pid_ns_for_children(int pidfd);
+/* A namespace of the process by its name below /proc/PID/ns, as above. -EINVAL: there is no such name. */
+int sys_pidfd_namespace(int pidfd, const char *name);
 /* kcmp(2): 0 equal, 1 less, 2 greater, 3 unordered, or -errno. */
 int sys_kcmp(pid_t a, pid_t b, int type, unsigned long index_a, unsigned long index_b);
 int sys_get_robust_list(pid_t tid, uint64_t *ret_head, uint64_t *ret_len);

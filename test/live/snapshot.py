@@ -106,7 +106,7 @@ def mappings(smaps):
 def fd_links(base):
     out = []
     for n in sorted(os.listdir(base + "/fd"), key=int):
-        target = re.sub(r"(pipe|socket):\[\d+\]", r"\1", link(base + "/fd/" + n))
+        target = re.sub(r"(pipe|socket|user|pid):\[\d+\]", r"\1", link(base + "/fd/" + n))
         target = re.sub(r"/#\d+ \(deleted\)$", "/# (deleted)", target)  # O_TMPFILE: "#INODE"
         target = re.sub(r"/\.coppice-[0-9a-f]{16}-", "/", target)  # its name is another's now
         out.append("%s -> %s" % (n, re.sub(r".*/([^/]* \(deleted\))$", r"\1", target)))
