@@ -93,7 +93,7 @@ struct rebuild_file_state {
 	struct rebuild_pipe *pipes; /* [PipeEnd.pipe - 1] */
 	size_t n_pipes;
 	pid_t *stand_ins; /* [PidFd.dead - 1]: zombies of ours for processes that are gone; 0 */
-	struct rebuild_pty *ptys; /* [Pty.id - 1] */
+	struct rebuild_pty *ptys;	   /* [Pty.id - 1] */
 	struct rebuild_unix *unix_sockets; /* [File.id - 1]; NULL until the first is needed */
 	/* The open files of an inode, as lists of File.id; 0 ends one. */
 	uint32_t *first_of_inode; /* [Inode.id - 1] */

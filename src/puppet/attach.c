@@ -270,7 +270,7 @@ static void leave_rseq(struct context *ctx, struct puppet *p)
  * Threads of the kernel's within the process, for io_uring: they stop, but never go back to user
  * mode, so that a call that they are to execute is never executed. They have everything blocked.
  */
-static int refuse_worker(struct context *ctx, struct puppet *p)
+static int find_worker(struct context *ctx, struct puppet *p)
 {
 	enum { PF_IO_WORKER = 0x10 }; /* include/linux/sched.h */
 	const uint64_t unblockable = UINT64_C(1) << (SIGKILL - 1) | UINT64_C(1) << (SIGSTOP - 1);
@@ -285,11 +285,8 @@ static int refuse_worker(struct context *ctx, struct puppet *p)
 	r = attach_who(p->tgid, p->tid, &arena, &stat, &status);
 	if (r < 0)
 		return err_sys(ctx, r, "/proc/%d/task/%d/status", p->tgid, p->tid);
-	if (!(stat.flags & PF_IO_WORKER))
-		return 0;
-	r = err_msg(ctx, -EOPNOTSUPP, "task %d (%s) of process %d is a worker of io_uring", p->tid,
-		    stat.comm, p->tgid);
-	return err_hint(ctx, r, "have the program close its rings, and wait some seconds");
+	p->worker = (stat.flags & PF_IO_WORKER) != 0;
+	return 0;
 }
 
 int attach_stopped(struct context *ctx, struct puppet *p)
@@ -310,8 +307,8 @@ int attach_stopped(struct context *ctx, struct puppet *p)
 			    p->tgid);
 		return err_hint(ctx, r, "only 64-bit programs can be dumped");
 	}
-	r = refuse_worker(ctx, p);
-	if (r < 0)
+	r = find_worker(ctx, p);
+	if (r < 0 || p->worker)
 		return r;
 	was = p->regs;
 	/* A group stop interrupts calls by itself, and the program sees what signal(7) says. */

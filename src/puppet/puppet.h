@@ -92,6 +92,7 @@ struct puppet {
 	bool group_stopped;	  /* the thread group was stopped by a job-control signal */
 	int stop_signal;	  /* which one */
 	int wait_status;	  /* when PUPPET_GONE: the status that waitpid gave, or -1 */
+	bool worker;		  /* a thread of io_uring's, which is no task of the program's */
 	bool permitted;		  /* remote calls have been found to be allowed */
 	bool filtered;		  /* under seccomp, if that is known already */
 	bool told;		  /* the facts are known (puppet_tell) */

@@ -341,6 +341,10 @@ static int by_tid(const void *a, const void *b)
 	return x->tid < y->tid ? -1 : x->tid > y->tid;
 }
 
+/*
+ * And workers of io_uring: until all tasks are stopped they are held like these, since they count as
+ * the process's threads. Then they go on, so that what they are at can come to its end.
+ */
 static void drop_dead_tasks(struct seized *process)
 {
 	size_t n = 0;
@@ -348,7 +352,7 @@ static void drop_dead_tasks(struct seized *process)
 	for (size_t i = 0; i < process->n_tasks; i++) {
 		struct puppet *p = process->tasks[i];
 
-		if (p->state == PUPPET_GONE) {
+		if (p->state == PUPPET_GONE || p->worker) {
 			detach(p);
 			puppet_free(p);
 		} else {

@@ -32,10 +32,10 @@
 #include "util/cleanup.h"
 
 enum {
-	WAIT_ROUNDS = 3000,    /* of a millisecond each */
+	WAIT_ROUNDS = 3000,	/* of a millisecond each */
 	CONTEXTS_MAX = 1 << 16, /* the usual fs.aio-max-nr: each takes at least one */
-	BATCH = 16,	       /* requests: fewer than any context has room for */
-	HEAD_AT = 8,	       /* in the ring: struct aio_ring, fs/aio.c */
+	BATCH = 16,		/* requests: fewer than any context has room for */
+	HEAD_AT = 8,		/* in the ring: struct aio_ring, fs/aio.c */
 	EVENTS_AT = 32,
 	EVENT_SIZE = sizeof(struct io_event),
 };
@@ -299,12 +299,11 @@ static int reserve(struct making *m)
 {
 	for (size_t i = 0; i < m->mm->n_aio; i++) {
 		const Coppice__AioContext *aio = m->mm->aio[i];
-		uint32_t call = call_add(&m->table, "mmap (a place for a ring)", SYS_mmap,
-					 CALL_IMM(aio->address), CALL_IMM(aio->ring.len),
-					 CALL_IMM(PROT_NONE),
-					 CALL_IMM(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
-						  MAP_FIXED_NOREPLACE),
-					 CALL_IMM(-1), CALL_IMM(0));
+		uint32_t call = call_add(
+			&m->table, "mmap (a place for a ring)", SYS_mmap, CALL_IMM(aio->address),
+			CALL_IMM(aio->ring.len), CALL_IMM(PROT_NONE),
+			CALL_IMM(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE),
+			CALL_IMM(-1), CALL_IMM(0));
 
 		call_expect_exact(&m->table, call, (int64_t)aio->address);
 	}

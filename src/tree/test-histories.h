@@ -164,8 +164,7 @@ static void do_enter(struct world *w, const struct state *s)
 	for (uint8_t ns = w->container ? 0 : 1; ns < 2 && s->n < w->most; ns++) {
 		struct state t = *s;
 
-		if (!w->strangers || (ns && !inner_lives(s)) ||
-		    (w->container && s->p[0].zombie))
+		if (!w->strangers || (ns && !inner_lives(s)) || (w->container && s->p[0].zombie))
 			continue;
 		t.p[t.n] = (struct proc){.parent = NOBODY, .ns = ns};
 		t.n++;

@@ -148,7 +148,8 @@ static int make_full(void)
 	uint32_t n = 0;
 	int r = make_used(50);
 
-	while (r == 0 && submit(context, IOCB_CMD_PREAD, file_fd, (uintptr_t)text, SIZE, 500 + n) == 1)
+	while (r == 0 &&
+	       submit(context, IOCB_CMD_PREAD, file_fd, (uintptr_t)text, SIZE, 500 + n) == 1)
 		n++;
 	other = n; /* remembered there */
 	return r;

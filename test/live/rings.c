@@ -126,7 +126,7 @@ static const struct live_row rows[] = {
 	 .make = make_registered_last,
 	 .refused = "has registered an io_uring"},
 	{.name = "of one thread", .make = make_side, .refused = "has registered an io_uring"},
-	{.name = "worker", .make = make_worker, .refused = "is a worker of io_uring"},
+	{.name = "worker", .make = make_worker, .refused = "has registered an io_uring"},
 	{.name = "closed", .make = make_closed},
 };
 

@@ -73,6 +73,19 @@ def continues(a, b):
             (not inode or a[2] + a[0][1] - a[0][0] == b[2]))
 
 
+PF_IO_WORKER = 0x10
+
+
+def own_tasks(base):
+    """Without io_uring's threads, which come and go with what there is to do."""
+    tids = []
+    for tid in sorted(os.listdir(base + "/task"), key=int):
+        stat = read("%s/task/%s/stat" % (base, tid)).rpartition(")")[2].split()
+        if len(stat) > 6 and not int(stat[6]) & PF_IO_WORKER:
+            tids.append(tid)
+    return tids
+
+
 def mappings(smaps):
     """One line per VMA: range, protection, offset, device, inode, name, VmFlags, protection key.
 
@@ -165,12 +178,16 @@ def snapshot(root):
             result["%d/%s" % (pid, name)] = link("%s/%s" % (base, name))
         result["%d/fd" % pid] = fd_links(base)
         result["%d/fdinfo" % pid] = fd_infos(base)
-        for tid in sorted(os.listdir(base + "/task"), key=int):
+        tids = own_tasks(base)
+        result["%d/stat/num_threads" % pid] = len(tids)
+        for tid in tids:
             tbase = "%s/task/%s" % (base, tid)
             for name in TASK_FILES:
                 result["%d/%s/%s" % (pid, tid, name)] = read("%s/%s" % (tbase, name))
             for line in read(tbase + "/status").splitlines():
                 key, _, value = line.partition(":")
+                if key == "Threads":
+                    value = str(len(tids))
                 if key not in STATUS_SKIP:
                     result["%d/%s/status/%s" % (pid, tid, key)] = value.strip()
     result["pipes"] = pipe_pairs(pids)

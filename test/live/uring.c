@@ -371,6 +371,21 @@ static int make_timeout(void)
 	return enter(&ring, 1, 0) != 1;
 }
 
+/* A thread of the kernel's does it, and waits for more for some seconds. */
+static int make_worker(void)
+{
+	struct io_uring_sqe *sqe;
+	int r = make_used();
+
+	sqe = r == 0 ? next_sqe(&ring, IORING_OP_NOP, 0) : NULL;
+	if (!sqe)
+		return r;
+	sqe->flags = IOSQE_ASYNC;
+	publish(&ring);
+	CHECK_EQ(enter(&ring, 1, 1), 1);
+	return take(&ring, 0, 0);
+}
+
 /* ---- registered ----------------------------------------------------------------------------- */
 
 static char buffers[3][5000];
@@ -647,6 +662,7 @@ static const struct live_row rows[] = {
 	{.name = "part unread", .make = make_part_unread, .check = check_part_unread},
 	{.name = "prepared", .make = make_prepared, .check = check_prepared},
 	{.name = "timeout", .make = make_timeout, .check = check_on},
+	{.name = "worker", .make = make_worker, .check = check_on},
 	{.name = "files", .make = make_files, .check = check_files},
 	{.name = "buffers", .make = make_buffers, .check = check_buffers},
 	{.name = "eventfd", .make = make_eventfd, .check = check_eventfd},
