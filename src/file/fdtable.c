@@ -9,6 +9,7 @@
 #include "file/description.h"
 #include "file/external.h"
 #include "file/leases.h"
+#include "file/lock-mapped.h"
 #include "file/locks.h"
 #include "file/peek-guard.h"
 #include "file/state.h"
@@ -135,6 +136,8 @@ int files_collect_late(struct collect *c)
 			r = while_collecting(c, node,
 					     node->kind->collect_late(c, &node->probe, node->msg));
 	}
+	if (r >= 0)
+		r = locks_mapped_collect_late(c);
 	if (r >= 0)
 		r = leases_collect_late(c);
 	return r < 0 ? r : external_collect_late(c);

@@ -5,13 +5,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #include "file/inode-storage.h"
+#include "file/overlay-below.h"
 #include "file/state.h"
 #include "util/cleanup.h"
 
@@ -45,6 +48,8 @@ static int make_node(struct collect *c, struct collect_process *p, const char *w
 		.ino = sight->st.st_ino,
 		.magic = sight->magic,
 		.text = sight->text,
+		.changed_ns =
+			(int64_t)sight->st.st_ctim.tv_sec * 1000000000 + sight->st.st_ctim.tv_nsec,
 	};
 	msg = arena_new(c->arena, Coppice__Inode);
 	if (!msg)
@@ -244,6 +249,40 @@ static int follow_mapping(struct collect *c, struct collect_process *p, const st
 	return inode_collect(c, p, name, &sight, ret_inode);
 }
 
+/* When the tree's root began to run; a second before, since clocks are set. */
+static int64_t tree_began_ns(const struct collect *c)
+{
+	struct timespec real, boot;
+
+	(void)clock_gettime(CLOCK_REALTIME, &real); /* cannot fail */
+	(void)clock_gettime(CLOCK_BOOTTIME, &boot);
+	return (int64_t)(real.tv_sec - boot.tv_sec - 1) * 1000000000 + real.tv_nsec - boot.tv_nsec +
+	       (int64_t)c->processes[0].stat.start_time * (1000000000 / sysconf(_SC_CLK_TCK));
+}
+
+/*
+ * A file on overlayfs that was copied up while the tree has run may be mapped as it was before. Its
+ * change time is that of the copy.
+ */
+static int check_layer(struct collect *c, struct collect_process *p, const struct proc_map *map,
+		       uint32_t inode)
+{
+	const struct inode_node *node = inode != 0 ? c->files->inode_by_id[inode - 1] : NULL;
+	int r;
+
+	if (!node || node->msg->fs_type != OVERLAYFS_SUPER_MAGIC ||
+	    node->changed_ns < tree_began_ns(c))
+		return 0;
+	r = overlay_shows_below(c, p, map, node->magic);
+	if (r <= 0)
+		return r;
+	return collect_refuse(
+		c, "start the program again, so that it maps the file as it is now",
+		"%s, mapping %lx-%lx (%s): shows a file of overlayfs's lower layer, which "
+		"has been copied up since",
+		collect_name(c, p), map->start, map->end, map->name);
+}
+
 int inode_collect_mapping(struct collect *c, struct collect_process *p, const struct proc_map *map,
 			  uint32_t *ret_inode)
 {
@@ -259,7 +298,7 @@ int inode_collect_mapping(struct collect *c, struct collect_process *p, const st
 	known = find_mapping(files, map, hash);
 	if (known) {
 		*ret_inode = known->inode;
-		return 0;
+		return check_layer(c, p, map, known->inode);
 	}
 	r = follow_mapping(c, p, map, &inode);
 	if (r < 0)
@@ -271,7 +310,7 @@ int inode_collect_mapping(struct collect *c, struct collect_process *p, const st
 	if (chains_add(&files->mappings, hash, &node->chain) < 0)
 		return err_oom(c->ctx);
 	*ret_inode = inode;
-	return 0;
+	return check_layer(c, p, map, inode);
 }
 
 int inode_open_content(struct collect *c, uint32_t inode, int *ret_fd)

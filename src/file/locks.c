@@ -12,6 +12,7 @@
 
 #include "file/leases.h"
 #include "file/lock-line.h"
+#include "file/lock-mapped.h"
 #include "file/state.h"
 #include "kernel/scan.h"
 #include "util/cleanup.h"
@@ -94,6 +95,9 @@ int locks_collect(struct collect *c, struct collect_process *p, int number,
 		if (r < 0)
 			return err_msg(c->ctx, r, "no lock that is known: %.*s",
 				       (int)(scan_line_end(at) - at), at);
+		r = lock_shown(c, &line);
+		if (r < 0)
+			return r;
 		if (line.deleg)
 			r = collect_refuse(c, "give it up before the dump (F_SETDELEG)",
 					   "%s, fd %d (%s): delegations are not supported",

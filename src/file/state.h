@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "file/chains.h"
+#include "file/lock-line.h"
 #include "kind/collect.h"
 #include "kind/file.h"
 #include "kind/rebuild.h"
@@ -22,6 +23,7 @@ struct inode_node {
 	ino_t ino;
 	const char *magic;   /* the first way to it that was seen */
 	const char *text;    /* the link that msg->path is made of */
+	int64_t changed_ns;  /* st_ctim */
 	Coppice__Inode *msg; /* NULL: refused */
 };
 
@@ -68,8 +70,10 @@ struct collect_files {
 	struct hold *hold;	     /* packets of the tree's connections; owned (files_unhold) */
 	struct hold_flow *tcp_flows; /* all connections, sorted; NULL: not gathered yet */
 	size_t n_tcp_flows;
-	bool termios_seen;     /* the terminal's settings are in some TtyFile */
-	uint64_t netns_cookie; /* of coppice's own network namespace; 0: not asked yet */
+	bool termios_seen;	       /* the terminal's settings are in some TtyFile */
+	uint64_t netns_cookie;	       /* of coppice's own network namespace; 0: not asked yet */
+	struct lock_line *locks_shown; /* by the descriptors of the tree */
+	size_t n_locks_shown;
 	dev_t shm_dev; /* the kernel's own tmpfs (memfds, shared memory); 0: not asked yet */
 	struct pty_node **ptys; /* [Pty.id - 1]; see ptys.c */
 	size_t n_ptys;

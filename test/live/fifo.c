@@ -78,9 +78,34 @@ static int check_deleted(void)
 	return 0;
 }
 
+/* The name it was opened by is gone, another is left. */
+static int make_linked(void)
+{
+	if (mkfifo("fifo", 0640) < 0 || link("fifo", "other") < 0)
+		return 1;
+	reader = open("fifo", O_RDONLY | O_NONBLOCK);
+	writer = open("fifo", O_WRONLY);
+	return write(writer, "content", 7) != 7 || unlink("fifo") < 0;
+}
+
+static int check_linked(void)
+{
+	int third = open("other", O_WRONLY | O_NONBLOCK);
+
+	CHECK(third >= 0);
+	CHECK_EQ(write(third, "!", 1), 1);
+	CHECK_EQ(read(reader, buf, sizeof(buf)), 8);
+	CHECK(memcmp(buf, "content!", 8) == 0);
+	CHECK_EQ(close(third), 0);
+	CHECK_EQ(close(writer), 0);
+	CHECK_EQ(read(reader, buf, sizeof(buf)), 0);
+	return 0;
+}
+
 static const struct live_row rows[] = {
 	{.name = "content", .make = make_content, .check = check_content},
 	{.name = "reader-only", .make = make_reader_only, .check = check_reader_only},
+	{.name = "linked", .make = make_linked, .check = check_linked},
 	{.name = "deleted", .make = make_deleted, .check = check_deleted},
 };
 

@@ -202,11 +202,35 @@ static int check_ofd_waiting(void)
 	return child_ends();
 }
 
+/* The description lives on in the mapping. */
+static int map_and_close(void)
+{
+	char *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+
+	return map == MAP_FAILED || close(fd) < 0;
+}
+
+static int make_flock_mapped(void)
+{
+	return open_file() || flock(fd, LOCK_EX) < 0 || map_and_close();
+}
+
+static int make_ofd_mapped(void)
+{
+	return open_file() || set_lock(F_OFD_SETLK, F_RDLCK, 5, 1) < 0 || map_and_close();
+}
+
 static const struct live_row rows[] = {
 	{.name = "posix", .make = make_posix, .check = check_posix},
 	{.name = "ofd", .make = make_ofd, .check = check_ofd},
 	{.name = "flock", .make = make_flock, .check = check_flock},
 	{.name = "waiting", .make = make_waiting, .check = check_waiting},
+	{.name = "flock-mapped",
+	 .make = make_flock_mapped,
+	 .refused = "so it is held through the mapping alone"},
+	{.name = "ofd-mapped",
+	 .make = make_ofd_mapped,
+	 .refused = "so it is held through the mapping alone"},
 	{.name = "flock-waiting", .make = make_flock_waiting, .check = check_flock_waiting},
 	{.name = "ofd-waiting", .make = make_ofd_waiting, .check = check_ofd_waiting},
 };

@@ -3,9 +3,12 @@
 #include "live.h"
 
 #include <errno.h>
+#include <linux/memfd.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "fd.h"
 #include "util/macro.h"
@@ -128,10 +131,78 @@ static int check_noexec(void)
 	return 0;
 }
 
+enum { HUGE = 2 << 20 };
+
+/* On huge pages, where the machine has some; two of the three pages are there. */
+static int make_huge(void)
+{
+	fd = memfd_create("huge", MFD_HUGETLB | MFD_HUGE_2MB | MFD_ALLOW_SEALING);
+	if (fd < 0 || ftruncate(fd, 3L * HUGE) < 0)
+		return live_fail("no huge pages"), 77;
+	map = mmap(NULL, 3L * HUGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (map == MAP_FAILED || madvise(map, HUGE, MADV_POPULATE_WRITE) < 0 ||
+	    madvise(map + 2L * HUGE, HUGE, MADV_POPULATE_WRITE) < 0)
+		return live_fail("no huge pages are free"), 77;
+	map[5] = 'a';
+	map[3L * HUGE - 1] = 'z';
+	return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0;
+}
+
+static int check_huge(void)
+{
+	unsigned char c = 0;
+	struct stat st;
+
+	CHECK_EQ(fstat(fd, &st), 0);
+	CHECK_EQ(st.st_blksize, HUGE);
+	CHECK_EQ(st.st_size, 3L * HUGE);
+	CHECK_EQ(map[5], 'a');
+	CHECK_EQ(pread(fd, &c, 1, 3L * HUGE - 1), 1);
+	CHECK_EQ(c, 'z');
+	CHECK_EQ(fcntl(fd, F_GET_SEALS), F_SEAL_SHRINK);
+	return 0;
+}
+
+static pid_t child;
+
+/* Mapped by two processes, which see each other's writes; nobody has it open. */
+static int make_shared(void)
+{
+	if (make_memfd("shared", 0) != 0)
+		return 1;
+	map = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	(void)close(fd);
+	child = fork();
+	while (child == 0) {
+		if (__atomic_load_n(&map[0], __ATOMIC_SEQ_CST) == 'x')
+			__atomic_store_n(&map[1], 'y', __ATOMIC_SEQ_CST);
+		(void)usleep(100);
+	}
+	return map == MAP_FAILED || child < 0;
+}
+
+static bool answered(void)
+{
+	return __atomic_load_n(&map[1], __ATOMIC_SEQ_CST) == 'y';
+}
+
+static int check_shared(void)
+{
+	for (size_t i = 0; i < LEN; i++)
+		CHECK_EQ(map[i], pattern(i));
+	__atomic_store_n(&map[0], 'x', __ATOMIC_SEQ_CST);
+	CHECK_EQ(live_await(answered), 0);
+	CHECK_EQ(kill(child, SIGKILL), 0);
+	CHECK_EQ(waitpid(child, NULL, 0), child);
+	return 0;
+}
+
 static const struct live_row rows[] = {
 	{.name = "plain", .make = make_plain, .check = check_plain},
 	{.name = "sealed", .make = make_sealed, .check = check_sealed},
 	{.name = "mapped", .make = make_mapped, .check = check_mapped},
+	{.name = "huge", .make = make_huge, .check = check_huge},
+	{.name = "shared", .make = make_shared, .check = check_shared},
 	{.name = "noexec", .make = make_noexec, .check = check_noexec},
 };
 

@@ -126,6 +126,39 @@ static int check_mapped(void)
 	return check_lower();
 }
 
+/* The mapping shows the lower layer's file still; the path leads to the copy. */
+static int make_mapped_below(void)
+{
+	int r = make_mapped();
+
+	if (r)
+		return r;
+	(void)close(fd2);
+	fd2 = open("merged/one", O_WRONLY);
+	return fd2 < 0 || pwrite(fd2, "UPPER", 5, 0) != 5 || strcmp(mapped, "lower one") != 0;
+}
+
+/* Mapped when it had been copied up. */
+static int make_mapped_above(void)
+{
+	int r = make_copied_up();
+
+	if (r)
+		return r;
+	(void)close(fd);
+	fd = open("merged/one", O_RDONLY);
+	mapped = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	return mapped == MAP_FAILED || strcmp(mapped, "UPPER one") != 0;
+}
+
+static int check_mapped_above(void)
+{
+	CHECK(strcmp(mapped, "UPPER one") == 0);
+	CHECK(check_copied_up() == 0);
+	CHECK(strcmp(mapped, "upper one") == 0);
+	return 0;
+}
+
 static int make_directory(void)
 {
 	struct dirent *entry;
@@ -183,6 +216,10 @@ static const struct live_row rows[] = {
 	{.name = "copied-up", .make = make_copied_up, .check = check_copied_up},
 	{.name = "deleted", .make = make_deleted, .check = check_deleted},
 	{.name = "mapped", .make = make_mapped, .check = check_mapped},
+	{.name = "mapped-above", .make = make_mapped_above, .check = check_mapped_above},
+	{.name = "mapped-below",
+	 .make = make_mapped_below,
+	 .refused = "shows a file of overlayfs's lower layer"},
 	{.name = "directory", .make = make_directory, .check = check_directory},
 	{.name = "deleted-below", .make = make_deleted_below, .refused = "does not tell whether"},
 	{.name = "linked", .make = make_linked, .refused = "does not tell whether"},

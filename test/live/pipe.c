@@ -184,6 +184,52 @@ static int check_waiting(void)
 	return 0;
 }
 
+static int own[2];
+
+/* Two descriptions on either side, ours and a child's; the pipe ends with the last writer. */
+static int make_several(void)
+{
+	if (pipe(end) < 0 || pipe2(own, O_NONBLOCK) < 0)
+		return 1;
+	if (put(end[1], 100))
+		return 1;
+	child = fork();
+	if (child == 0) {
+		if (open("/proc/self/fd/3", O_RDONLY) < 0)
+			_exit(1);
+		(void)close(end[0]);
+		for (;;)
+			(void)pause();
+	}
+	own[0] = dup3(end[0], own[0], O_CLOEXEC); /* the same description once more */
+	(void)close(own[1]);
+	own[1] = open("/proc/self/fd/4", O_WRONLY | O_NONBLOCK);
+	return child < 0 || own[0] < 0 || own[1] < 0;
+}
+
+static int check_several(void)
+{
+	pid_t me = getpid();
+
+	CHECK(same_description(me, end[0], me, own[0]));
+	CHECK(!same_description(me, end[1], me, own[1]));
+	CHECK(same_description(me, end[1], child, end[1]));
+	CHECK_EQ(fcntl(own[1], F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+	CHECK_EQ(fcntl(end[1], F_GETFL) & O_NONBLOCK, 0);
+	CHECK(check_bytes(own[0], 100) == 0);
+	CHECK_EQ(close(end[1]), 0);
+	CHECK_EQ(write(own[1], "x", 1), 1);
+	CHECK_EQ(read(end[0], buf, 10), 1);
+	CHECK_EQ(close(own[1]), 0);
+	CHECK_EQ(fcntl(end[0], F_SETFL, O_NONBLOCK), 0);
+	CHECK_EQ(read(end[0], buf, 10), -1); /* the child is a writer still */
+	CHECK_EQ(errno, EAGAIN);
+	CHECK_EQ(kill(child, SIGKILL), 0);
+	CHECK_EQ(waitpid(child, NULL, 0), child);
+	CHECK_EQ(read(end[0], buf, 10), 0);
+	return 0;
+}
+
 static const struct live_row rows[] = {
 	{.name = "content", .make = make_content, .check = check_content},
 	{.name = "large", .make = make_large, .check = check_large},
@@ -191,6 +237,7 @@ static const struct live_row rows[] = {
 	{.name = "no-writer", .make = make_no_writer, .check = check_no_writer},
 	{.name = "no-reader", .make = make_no_reader, .check = check_no_reader},
 	{.name = "reopened", .make = make_reopened, .check = check_reopened},
+	{.name = "several", .make = make_several, .check = check_several},
 	{.name = "waiting", .make = make_waiting, .check = check_waiting},
 };
 

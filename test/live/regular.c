@@ -278,6 +278,98 @@ static int check_owner(void)
 	return 0;
 }
 
+static int set_owner(int type, pid_t pid)
+{
+	const struct f_owner_ex owner = {.type = type, .pid = pid};
+
+	return fcntl(fd, F_SETOWN_EX, &owner);
+}
+
+static int check_owner_is(int type, pid_t pid)
+{
+	struct f_owner_ex owner = {};
+
+	CHECK_EQ(fcntl(fd, F_GETOWN_EX, &owner), 0);
+	CHECK_EQ(owner.type, type);
+	CHECK_EQ(owner.pid, pid);
+	return 0;
+}
+
+static int make_owner_thread(void)
+{
+	fd = make_file("file", 1);
+	return set_owner(F_OWNER_TID, gettid()) < 0 || fcntl(fd, F_SETFL, O_ASYNC) < 0;
+}
+
+static int check_owner_thread(void)
+{
+	return check_owner_is(F_OWNER_TID, gettid());
+}
+
+static int make_owner_child(void)
+{
+	fd = make_file("file", 1);
+	child = fork();
+	if (child == 0)
+		for (;;)
+			(void)pause();
+	return child < 0 || set_owner(F_OWNER_PID, child) < 0 || fcntl(fd, F_SETSIG, SIGUSR2) < 0;
+}
+
+static int check_owner_child(void)
+{
+	CHECK(check_owner_is(F_OWNER_PID, child) == 0);
+	CHECK_EQ(fcntl(fd, F_GETSIG), SIGUSR2);
+	CHECK_EQ(kill(child, SIGKILL), 0);
+	CHECK_EQ(waitpid(child, NULL, 0), child);
+	return 0;
+}
+
+/* Nobody any more: the number may be somebody else's by then. */
+static int make_owner_gone(void)
+{
+	if (make_owner_child())
+		return 1;
+	return kill(child, SIGKILL) < 0 || waitpid(child, NULL, 0) != child;
+}
+
+static int check_owner_gone(void)
+{
+	CHECK_EQ(fcntl(fd, F_GETOWN), 0);
+	CHECK_EQ(fcntl(fd, F_GETSIG), SIGUSR2);
+	return 0;
+}
+
+static int make_owner_outside(void)
+{
+	fd = make_file("file", 1);
+	return set_owner(F_OWNER_PID, getppid()) < 0;
+}
+
+static int make_direct(void)
+{
+	fd = open("file", O_CREAT | O_RDWR | O_DIRECT | O_DSYNC, 0600);
+	if (fd < 0)
+		return live_fail("no O_DIRECT here"), 77;
+	fd2 = open("/dev/null", O_PATH);
+	flags = fcntl(fd, F_GETFL);
+	return mkfifo("fifo", 0600) < 0 || (fd3 = open("fifo", O_PATH)) < 0;
+}
+
+static int check_direct(void)
+{
+	struct stat st;
+
+	CHECK_EQ(fcntl(fd, F_GETFL), flags);
+	CHECK(flags & O_DIRECT);
+	CHECK_EQ(fstat(fd2, &st), 0);
+	CHECK(S_ISCHR(st.st_mode));
+	CHECK_EQ(fstat(fd3, &st), 0);
+	CHECK(S_ISFIFO(st.st_mode));
+	CHECK_EQ(fcntl(fd2, F_GETFL), O_PATH);
+	return 0;
+}
+
 static int make_proc(void)
 {
 	fd = open("/proc/self/status", O_RDONLY);
@@ -293,6 +385,13 @@ static const struct live_row rows[] = {
 	{.name = "tmpfile", .make = make_tmpfile, .check = check_tmpfile},
 	{.name = "many", .make = make_many, .check = check_many},
 	{.name = "owner", .make = make_owner, .check = check_owner},
+	{.name = "owner-thread", .make = make_owner_thread, .check = check_owner_thread},
+	{.name = "owner-child", .make = make_owner_child, .check = check_owner_child},
+	{.name = "owner-gone", .make = make_owner_gone, .check = check_owner_gone},
+	{.name = "owner-outside",
+	 .make = make_owner_outside,
+	 .refused = "its owner for signals, 1, is outside the tree"},
+	{.name = "direct", .make = make_direct, .check = check_direct},
 	{.name = "content-checked",
 	 .make = make_flags,
 	 .check = check_flags,

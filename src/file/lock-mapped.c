@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * flock() and OFD locks belong to an open file description, which lives on in a mapping when its last
+ * descriptor is closed; and the lock with it. Then only /proc/locks shows it, by device and inode
+ * as the mapping does. There is no way to such a description but the mapping, and none to take a lock
+ * through that: it is refused.
+ *
+ * Of an OFD lock nobody can tell whose it is. One that shows on no descriptor of the tree, on a file that
+ * the tree maps, may be somebody else's; it is refused all the same.
+ */
+#include "file/lock-mapped.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "file/state.h"
+#include "kernel/scan.h"
+#include "util/cleanup.h"
+#include "util/io.h"
+
+static bool same_lock(const struct lock_line *a, const struct lock_line *b)
+{
+	return a->kind == b->kind && a->dev_major == b->dev_major && a->dev_minor == b->dev_minor &&
+	       a->ino == b->ino && a->start == b->start && a->length == b->length &&
+	       a->write == b->write && a->pid == b->pid;
+}
+
+int lock_shown(struct collect *c, const struct lock_line *line)
+{
+	struct collect_files *files = c->files;
+	struct lock_line *slot;
+
+	slot = arena_append(c->arena, &files->locks_shown, &files->n_locks_shown, sizeof(*slot));
+	if (!slot)
+		return err_oom(c->ctx);
+	*slot = *line;
+	return 0;
+}
+
+static bool is_shown(const struct collect *c, const struct lock_line *line)
+{
+	for (size_t i = 0; i < c->files->n_locks_shown; i++)
+		if (same_lock(&c->files->locks_shown[i], line))
+			return true;
+	return false;
+}
+
+/* A process of the tree that maps the file; NULL: none does. */
+static struct collect_process *find_mapper(struct collect *c, const struct lock_line *line,
+					   const struct proc_map **ret_map)
+{
+	for (size_t i = 0; i < c->n_processes; i++) {
+		struct collect_process *p = &c->processes[i];
+
+		for (size_t k = 0; k < p->n_maps; k++)
+			if (p->maps[k].inode == line->ino &&
+			    p->maps[k].dev_major == line->dev_major &&
+			    p->maps[k].dev_minor == line->dev_minor) {
+				*ret_map = &p->maps[k];
+				return p;
+			}
+	}
+	return NULL;
+}
+
+/* Who took it is alive and no process of the tree: it is not the tree's to lose. */
+static bool is_others(const struct collect *c, const struct lock_line *line)
+{
+	_cleanup_close_ int fd = -EBADF;
+
+	if (line->pid <= 0)
+		return false;
+	for (size_t i = 0; i < c->n_processes; i++)
+		if (c->processes[i].pid == line->pid)
+			return false;
+	return proc_open(line->pid, &fd) == 0;
+}
+
+static int look_at(struct collect *c, const struct lock_line *line)
+{
+	const struct proc_map *map = NULL;
+	struct collect_process *p;
+
+	/* a POSIX lock goes when any descriptor of the file is closed */
+	if (line->waits || line->kind == COPPICE__FILE_LOCK__KIND__POSIX || is_shown(c, line))
+		return 0;
+	p = find_mapper(c, line, &map);
+	if (!p || is_others(c, line))
+		return 0;
+	return collect_refuse(
+		c, "have the program give the lock up, or keep the file open",
+		"%s, mapping %lx-%lx (%s): a lock on this file shows on no descriptor, "
+		"so it is held through the mapping alone",
+		collect_name(c, p), map->start, map->end, map->name);
+}
+
+int locks_mapped_collect_late(struct collect *c)
+{
+	_cleanup_free_ char *text = NULL;
+	struct lock_line line;
+	size_t len;
+	int r = io_read_file(AT_FDCWD, "/proc/locks", &text, &len);
+
+	if (r < 0)
+		return err_sys(c->ctx, r, "reading /proc/locks");
+	for (const char *at = text; r >= 0 && *at != '\0'; at = scan_next_line(at))
+		if (lock_parse(at, &line) == 0)
+			r = look_at(c, &line);
+	return r;
+}
