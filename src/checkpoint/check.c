@@ -93,8 +93,7 @@ int check_dump(struct context *ctx, const struct dump_options *opt, struct check
 int check_tree(struct context *ctx, const struct dump_options *opt, struct arena *arena,
 	       struct tree **ret_tree)
 {
-	const struct collect_options collect_opt = {.shell_job = opt->shell_job,
-						    .tree_only = true};
+	const struct collect_options collect_opt = {.shell_job = opt->shell_job, .tree_only = true};
 	uint64_t stopped_ns;
 	struct collect c;
 	int r;

@@ -23,7 +23,7 @@ struct dump_options {
 	bool check_content;   /* hash files that will be found again by path */
 	const struct resource *external; /* open files that belong to the outside */
 	size_t n_external;
-	bool ext_unix;	      /* datagram sockets may be connected to the outside */
+	bool ext_unix; /* datagram sockets may be connected to the outside */
 };
 
 /* What a dump can tell about itself afterwards. */

@@ -115,20 +115,26 @@ static const char *why_not(const struct collect *c, const char *path,
 			   const struct file_probe *probe)
 {
 	static const char *const by_opener[] = {
-		"/proc/kallsyms", "/proc/modules", "/proc/kmsg",
+		"/proc/kallsyms",
+		"/proc/modules",
+		"/proc/kmsg",
 	};
 	static const char *const below_process[] = {
-		"uid_map", "gid_map", "projid_map", "setgroups",
+		"uid_map",
+		"gid_map",
+		"projid_map",
+		"setgroups",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(by_opener); i++)
 		if (strcmp(path, by_opener[i]) == 0)
-			return "shows what the one may see who opened it, which cannot be found out";
+			return "shows what the one may see who opened it, which cannot be found "
+			       "out";
 	for (size_t i = 0; i < ARRAY_SIZE(below_process); i++)
 		if (strcmp(path, below_process[i]) == 0 &&
-		    ((probe->info.flags & O_ACCMODE) != O_RDONLY ||
-		     c->cp->n_user_namespaces > 0))
-			return "shows or allows what the one may who opened it, which cannot be found out";
+		    ((probe->info.flags & O_ACCMODE) != O_RDONLY || c->cp->n_user_namespaces > 0))
+			return "shows or allows what the one may who opened it, which cannot be "
+			       "found out";
 	if ((begins(path, "/proc/pressure/") || strstr(path, ".pressure")) &&
 	    (probe->info.flags & O_ACCMODE) != O_RDONLY)
 		return "may have a trigger, which cannot be read";

@@ -144,7 +144,9 @@ static const struct live_row rows[] = {
 	{.name = "own", .make = make_own, .check = check_own},
 	{.name = "user", .make = make_user, .check = check_user},
 	{.name = "pid for children", .make = make_pid, .check = check_pid},
-	{.name = "other", .make = make_other, .refused = "neither coppice's own nor one of the tree's"},
+	{.name = "other",
+	 .make = make_other,
+	 .refused = "neither coppice's own nor one of the tree's"},
 	{.name = "mounted", .make = make_mounted, .refused = "open by the path of a mount"},
 };
 

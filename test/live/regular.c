@@ -370,12 +370,6 @@ static int check_direct(void)
 	return 0;
 }
 
-static int make_proc(void)
-{
-	fd = open("/proc/self/status", O_RDONLY);
-	return fd < 0;
-}
-
 static const struct live_row rows[] = {
 	{.name = "flags", .make = make_flags, .check = check_flags},
 	{.name = "shared", .make = make_shared, .check = check_shared},
@@ -397,7 +391,6 @@ static const struct live_row rows[] = {
 	 .check = check_flags,
 	 .dump_options = "--check-content",
 	 .restore_options = "--check-content"},
-	{.name = "proc", .make = make_proc, .refused = "this kind of open file is not supported"},
 };
 
 int main(int argc, char **argv)
