@@ -85,7 +85,7 @@ static void write_reader(struct program *p)
 	emit(p, ADD_IMM, BPF_REG_1, 0, 0, -CHUNK);
 	emit(p, MOV_IMM, BPF_REG_2, 0, 0, CHUNK);
 	emit(p, CALL, 0, 0, 0, BPF_FUNC_probe_read_kernel);
-	for (int16_t i = 0; i < CHUNK; i += 8) {
+	for (int i = 0; i < CHUNK; i += 8) {
 		emit(p, LOAD, BPF_REG_1, BPF_REG_10, (int16_t)(i - CHUNK), 0);
 		emit(p, STORE, BPF_REG_6, BPF_REG_1,
 		     (int16_t)(offsetof(struct view_call, bytes) + (size_t)i), 0);
