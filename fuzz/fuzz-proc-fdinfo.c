@@ -11,12 +11,15 @@ static void parse_kinds(const char *rest, struct arena *arena)
 	struct fdinfo_eventfd eventfd;
 	struct fdinfo_timerfd timerfd;
 	struct fdinfo_epoll_entry *entries;
+	struct fdinfo_fanotify fanotify;
 	struct fdinfo_mark *marks;
 	uint64_t mask;
 	pid_t pid;
 	size_t n;
 
 	(void)parse_fdinfo_pidfd(rest, &pid);
+	if (parse_fdinfo_fanotify(rest, arena, &fanotify) == 0 && fanotify.n_marks > strlen(rest))
+		abort();
 	if (parse_fdinfo_inotify(rest, arena, &marks, &n) == 0 && n > strlen(rest))
 		abort();
 	(void)parse_fdinfo_eventfd(rest, &eventfd);

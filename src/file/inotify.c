@@ -128,25 +128,16 @@ static int check(struct rebuild *r, const Coppice__File *file)
 	const Coppice__Inotify *msg = file->inotify;
 	_cleanup_close_ int fd = inotify_init1(IN_CLOEXEC);
 	int32_t first = 1;
+	int result = 0;
 
 	if (fd < 0)
 		return err_sys(r->ctx, -errno, "inotify_init1()");
 	if (msg->n_watches > 0 && ioctl(fd, UAPI_INOTIFY_SETNEXTWD, first) < 0)
 		return rebuild_refuse(r, "use a kernel with CONFIG_CHECKPOINT_RESTORE",
 				      "the numbers of inotify watches cannot be chosen here");
-	for (size_t i = 0; i < msg->n_watches; i++) {
-		const Coppice__WatchedInode *target = msg->watches[i]->target;
-		_cleanup_close_ int found = target->inode ? -EBADF : watched_open(r, target);
-		int result = 0;
-
-		if (found < 0 && !target->inode)
-			result = rebuild_refuse(r, "put it back where it was",
-						"%s, which an inotify watches, is not there (%s)",
-						watched_name(target), err_name(found));
-		if (result < 0)
-			return result;
-	}
-	return 0;
+	for (size_t i = 0; result >= 0 && i < msg->n_watches; i++)
+		result = watched_check(r, msg->watches[i]->target, "an inotify");
+	return result;
 }
 
 static int create(struct rebuild *r, const Coppice__File *file _unused_, int *ret_fd)
@@ -214,9 +205,11 @@ static int drain(struct rebuild *r, int fd)
 	int result = queued(r->ctx, fd, &bytes);
 
 	while (result >= 0 && bytes > 0) {
-		if (read(fd, events, sizeof(events)) < 0)
+		ssize_t n = read(fd, events, sizeof(events));
+
+		if (n < 0)
 			return err_sys(r->ctx, -errno, "read() of an inotify");
-		result = queued(r->ctx, fd, &bytes);
+		bytes -= (int)n; /* what comes meanwhile stays */
 	}
 	return result;
 }

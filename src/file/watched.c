@@ -161,19 +161,23 @@ static int search(struct collect *c, const struct fdinfo_mark *mark, const char 
 	return 1;
 }
 
-/* 1: found. First by handle on any of the mounts of the file system, then by looking through. */
-static int locate(struct collect *c, const struct fdinfo_mark *mark, Coppice__WatchedInode *msg)
+static int read_mounts(struct collect *c, struct proc_mount **ret, size_t *ret_n)
 {
 	_cleanup_close_ int self = -EBADF;
-	struct proc_mount *mounts;
-	size_t n;
 	int r = proc_open(getpid(), &self);
 
 	if (r >= 0)
-		r = proc_read_mounts(self, c->arena, &mounts, &n);
-	if (r < 0)
-		return err_sys(c->ctx, r, "reading /proc/self/mountinfo");
-	r = 0;
+		r = proc_read_mounts(self, c->arena, ret, ret_n);
+	return r < 0 ? err_sys(c->ctx, r, "reading /proc/self/mountinfo") : 0;
+}
+
+/* 1: found. First by handle on any of the mounts of the file system, then by looking through. */
+static int locate(struct collect *c, const struct fdinfo_mark *mark, Coppice__WatchedInode *msg)
+{
+	struct proc_mount *mounts;
+	size_t n = 0;
+	int r = read_mounts(c, &mounts, &n);
+
 	for (size_t i = 0; r == 0 && mark->handle_len > 0 && i < n; i++)
 		if (is_on(&mounts[i], mark))
 			r = follow_handle(c, mark, mounts[i].point, msg);
@@ -201,6 +205,38 @@ int watched_collect(struct collect *c, const struct fdinfo_mark *mark, Coppice__
 	return r < 0 ? r : 0;
 }
 
+/* Nothing else is mounted over it. */
+static bool is_reached(const struct proc_mount *mount)
+{
+	_cleanup_close_ int fd = open_named(mount->point);
+	struct statx stx;
+
+	return fd >= 0 && statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) == 0 &&
+	       stx.stx_mnt_id == (uint64_t)mount->id;
+}
+
+int watched_mount(struct collect *c, const struct fdinfo_mark *mark, Coppice__WatchedInode **ret)
+{
+	struct proc_mount *mounts;
+	size_t n = 0;
+	int r = read_mounts(c, &mounts, &n);
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		bool is_it = mark->on == MARK_MOUNT ? mounts[i].id == (int)mark->mount
+						    : is_on(&mounts[i], mark);
+
+		if (!is_it || !is_reached(&mounts[i]))
+			continue;
+		*ret = arena_new(c->arena, Coppice__WatchedInode);
+		if (!*ret)
+			return err_oom(c->ctx);
+		coppice__watched_inode__init(*ret);
+		(*ret)->path = mounts[i].point;
+		break;
+	}
+	return r;
+}
+
 /* ---- rebuild ------------------------------------------------------------------------------- */
 
 int watched_open(const struct rebuild *r, const Coppice__WatchedInode *msg)
@@ -213,6 +249,17 @@ int watched_open(const struct rebuild *r, const Coppice__WatchedInode *msg)
 	if (msg->path[0] != '\0')
 		return open_named(msg->path);
 	return open_handle(msg->mount, msg->handle_type, msg->handle.data, msg->handle.len);
+}
+
+int watched_check(struct rebuild *r, const Coppice__WatchedInode *msg, const char *who)
+{
+	_cleanup_close_ int fd = msg->inode ? -EBADF : watched_open(r, msg);
+
+	if (fd >= 0 || msg->inode)
+		return 0;
+	return rebuild_refuse(r, "put it back where it was",
+			      "%s, which %s watches, is not there (%s)", watched_name(msg), who,
+			      err_name(fd));
 }
 
 const char *watched_name(const Coppice__WatchedInode *msg)

@@ -9,6 +9,10 @@
 
 /* How the inode that @mark is on is found again; *@ret stays NULL where nothing leads to it. */
 int watched_collect(struct collect *c, const struct fdinfo_mark *mark, Coppice__WatchedInode **ret);
+/* The same for a mark on a mount, or on a whole file system: where that is mounted. */
+int watched_mount(struct collect *c, const struct fdinfo_mark *mark, Coppice__WatchedInode **ret);
+/* Is it there? Refuses with rebuild_refuse otherwise; @who: what watches it. */
+int watched_check(struct rebuild *r, const Coppice__WatchedInode *msg, const char *who);
 /* Opens it (O_PATH); owned by the caller. -ENOENT: it is not there. -errno without a chain. */
 int watched_open(const struct rebuild *r, const Coppice__WatchedInode *msg);
 /* What it was called, for messages. */

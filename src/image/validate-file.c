@@ -125,6 +125,11 @@ int validate_file(const struct validation *v, const ProtobufCMessage *msg)
 		return check_content(v, "fifo", file->fifo->content);
 	case COPPICE__FILE__KIND_EPOLL:
 		return check_epoll(v, file->epoll);
+	case COPPICE__FILE__KIND_FANOTIFY:
+		for (size_t i = 0; i < file->fanotify->n_marks; i++)
+			if (!file->fanotify->marks[i]->target)
+				return invalid(v, "fanotify.marks[%zu].target: missing", i);
+		return 0;
 	case COPPICE__FILE__KIND_INOTIFY:
 		return check_inotify(v, file->inotify);
 	case COPPICE__FILE__KIND_PIDFD:

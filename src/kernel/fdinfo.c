@@ -187,3 +187,55 @@ int parse_fdinfo_inotify(const char *rest, struct arena *arena, struct fdinfo_ma
 	*ret_n = n;
 	return 0;
 }
+
+/* What the mark is on: "ino:... sdev:...", "mnt_id:..." or "sdev:..." */
+static bool scan_place(const char **at, struct fdinfo_mark *mark)
+{
+	if (scan_literal(at, "ino:")) {
+		mark->on = MARK_INODE;
+		return scan_u64(at, 16, &mark->ino) && scan_literal(at, " sdev:") &&
+		       scan_u64(at, 16, &mark->dev);
+	}
+	if (scan_literal(at, "mnt_id:")) {
+		mark->on = MARK_MOUNT;
+		return scan_u32(at, 16, &mark->mount);
+	}
+	mark->on = MARK_FILESYSTEM;
+	return scan_literal(at, "sdev:") && scan_u64(at, 16, &mark->dev);
+}
+
+static bool scan_fanotify(const char **at, struct fdinfo_mark *mark)
+{
+	if (scan_literal(at, "mnt_ns:")) { /* since 6.14 */
+		mark->on = MARK_OTHER;
+		*at = scan_line_end(*at);
+		return true;
+	}
+	if (!scan_place(at, mark) || !scan_literal(at, " mflags:") ||
+	    !scan_u32(at, 16, &mark->flags) || !scan_masks(at, mark) || !scan_handle(at, mark))
+		return false;
+	scan_blanks(at);
+	return scan_char(at, '\n');
+}
+
+/* fs/notify/fdinfo.c, fanotify_show_fdinfo() */
+int parse_fdinfo_fanotify(const char *rest, struct arena *arena, struct fdinfo_fanotify *ret)
+{
+	struct fdinfo_fanotify info = {};
+
+	if (!find_line(&rest, "fanotify flags:") || !scan_u32(&rest, 16, &info.flags) ||
+	    !scan_literal(&rest, " event-flags:") || !scan_u32(&rest, 16, &info.event_flags) ||
+	    !scan_char(&rest, '\n'))
+		return -EBADMSG;
+	while (find_line(&rest, "fanotify ")) {
+		struct fdinfo_mark *mark =
+			arena_append(arena, &info.marks, &info.n_marks, sizeof(*mark));
+
+		if (!mark)
+			return -ENOMEM;
+		if (!scan_fanotify(&rest, mark))
+			return -EBADMSG;
+	}
+	*ret = info;
+	return 0;
+}

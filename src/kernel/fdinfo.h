@@ -59,6 +59,14 @@ struct fdinfo_mark {
 	unsigned char handle[FDINFO_HANDLE_MAX];
 };
 
+struct fdinfo_fanotify {
+	uint32_t flags; /* of fanotify_init() */
+	uint32_t event_flags;
+	struct fdinfo_mark *marks; /* the newest first */
+	size_t n_marks;
+};
+
+int parse_fdinfo_fanotify(const char *rest, struct arena *arena, struct fdinfo_fanotify *ret);
 int parse_fdinfo_inotify(const char *rest, struct arena *arena, struct fdinfo_mark **ret,
 			 size_t *ret_n);
 /* As the namespace of /proc numbers it; 0: not visible there, -1: gone. */

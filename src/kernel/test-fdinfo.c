@@ -163,6 +163,37 @@ static void inotify_text(void **state)
 			 -EBADMSG);
 }
 
+static void fanotify_text(void **state)
+{
+	static const char text[] =
+		"fanotify flags:c00 event-flags:8000\n"
+		"fanotify sdev:1b mflags:0 mask:8000020 ignored_mask:0\n"
+		"fanotify mnt_id:1f mflags:240 mask:20 ignored_mask:1\n"
+		"fanotify ino:3c51a sdev:fe00000 mflags:0 mask:40000100 ignored_mask:0 "
+		"fhandle-bytes:8 fhandle-type:1 f_handle:1ac5030000000000\n"
+		"fanotify mnt_ns:4026531841 mflags:0 mask:1000000 ignored_mask:0\n";
+	struct fdinfo_fanotify info;
+
+	assert_int_equal(parse_fdinfo_fanotify(text, *state, &info), 0);
+	assert_int_equal(info.flags, 0xc00);
+	assert_int_equal(info.event_flags, 0x8000);
+	assert_int_equal(info.n_marks, 4);
+	assert_int_equal(info.marks[0].on, MARK_FILESYSTEM);
+	assert_int_equal(info.marks[0].dev, 0x1b);
+	assert_int_equal(info.marks[0].mask, 0x8000020);
+	assert_int_equal(info.marks[1].on, MARK_MOUNT);
+	assert_int_equal(info.marks[1].mount, 0x1f);
+	assert_int_equal(info.marks[1].flags, 0x240);
+	assert_int_equal(info.marks[1].ignored, 1);
+	assert_int_equal(info.marks[2].on, MARK_INODE);
+	assert_int_equal(info.marks[2].handle_len, 8);
+	assert_int_equal(info.marks[3].on, MARK_OTHER);
+	assert_int_equal(parse_fdinfo_fanotify("", *state, &info), -EBADMSG);
+	assert_int_equal(parse_fdinfo_fanotify("fanotify flags:1 event-flags:0\nfanotify x\n",
+					       *state, &info),
+			 -EBADMSG);
+}
+
 static void pidfd_text(void **state _unused_)
 {
 	pid_t pid;
@@ -222,7 +253,7 @@ int main(void)
 		cmocka_unit_test(timerfd_own),	cmocka_unit_test(timerfd_text),
 		cmocka_unit_test(signalfd_own), cmocka_unit_test(epoll_own),
 		cmocka_unit_test(epoll_text),	cmocka_unit_test(pidfd_text),
-		cmocka_unit_test(inotify_text),
+		cmocka_unit_test(inotify_text), cmocka_unit_test(fanotify_text),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -109,7 +109,9 @@ struct uapi_pidfd_info {
 #define UAPI_PIDFD_GET_INFO  _IOWR(0xFF, 11, struct uapi_pidfd_info)
 #define UAPI_PIDFD_INFO_EXIT (1UL << 3)
 
-/* ---- inotify(7) ---- */
+/* ---- inotify(7), fanotify(7) ---- */
+
+#define UAPI_FAN_PRE_ACCESS 0x00100000 /* 6.14 */
 
 #define UAPI_INOTIFY_SETNEXTWD _IOW('I', 0, int32_t)
 

@@ -134,6 +134,8 @@ def fd_infos(base):
         entries = sorted(re.findall(r"^(tfd:.*) ino:", text, re.M))
         text = re.sub(r"^tfd:.*\n", "", text, flags=re.M) + "\n".join(entries)
         text = re.sub(r"^(inotify wd:\S+) ino:.* mask:(\S+) .*", r"\1 mask=\2", text, flags=re.M)
+        text = re.sub(r"^(fanotify) (?:ino:\S+ )?(?:sdev|mnt_id):\S+ (.*?)( fhandle.*)?$", r"\1 \2", text,
+                      flags=re.M)
         text = re.sub(r"(mnt_id|ino|map_id):.*\n", "", text)
         # the number of an eventfd is the kernel's; a timerfd goes on
         text = re.sub(r"(eventfd-id|ticks|it_value):.*\n", "", text)
