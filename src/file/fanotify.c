@@ -5,8 +5,8 @@
  * As with inotify, reading an event takes it away: a group with unread events is refused. So is one
  * that decides about accesses (FAN_OPEN_PERM and the like): while its program is stopped, everybody waits for its
  * answer, coppice as well, and which questions it has read without answering yet nothing shows. And
- * so is one that may have been made without CAP_SYS_ADMIN: it is not told the PIDs of others, and
- * fdinfo does not show it (FANOTIFY_UNPRIV).
+ * so is one that was made without CAP_SYS_ADMIN (FANOTIFY_UNPRIV), or may have been: it is not told
+ * the PIDs of others, and ours would be. fdinfo does not show it, and the kernel's memory to few.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "file/anon.h"
+#include "file/notify-view.h"
 #include "file/state.h"
 #include "file/watched.h"
 #include "kernel/uapi.h"
@@ -53,12 +54,19 @@ static bool is_privileged(const struct collect_process *p)
 static int check_group(struct collect *c, const struct file_probe *probe,
 		       const struct fdinfo_fanotify *info)
 {
+	uint64_t flags = 0;
 	int bytes = 0;
+	int r = notify_view_flags(c, probe->fd, &flags);
 
-	if (!(info->flags & ~ANYBODYS_FLAGS) && !is_privileged(probe->process))
+	if (r < 0)
+		return r;
+	if (r > 0 ? flags & UAPI_FANOTIFY_UNPRIV
+		  : !(info->flags & ~ANYBODYS_FLAGS) && !is_privileged(probe->process))
 		return refuse(c, probe, "have the program close it before the dump",
-			      "whether it was made with CAP_SYS_ADMIN, which lets it tell the "
-			      "PIDs of others, the kernel does not show");
+			      r > 0 ? "was made without CAP_SYS_ADMIN, and so is not told the PIDs "
+				      "of others"
+				    : "whether it was made with CAP_SYS_ADMIN, which lets it tell "
+				      "the PIDs of others, the kernel does not show");
 	/* While a stub has it the events are our own doing; they are gone before it is the program's. */
 	if (!c->stubs && ioctl(probe->fd, FIONREAD, &bytes) < 0)
 		return err_sys(c->ctx, -errno, "ioctl(FIONREAD) of a fanotify");

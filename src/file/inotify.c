@@ -3,7 +3,8 @@
  * inotify(7), struct fsnotify_group: watches, each a descriptor (wd), an inode and a mask.
  *
  * The kernel gives out descriptors upwards and lets one set the next (INOTIFY_IOC_SETNEXTWD), so
- * each is had again; which would be the next nothing shows, so it is the one after the highest.
+ * each is had again. Which would be the next is in no file; where the kernel's memory does not show it
+ * either, it is the one after the highest.
  *
  * Reading an event takes it away (inotify_read()), and nothing puts one back: an instance with
  * unread events is refused. What happens to the watched files while the tree does not exist is seen by nobody;
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "file/anon.h"
+#include "file/notify-view.h"
 #include "file/state.h"
 #include "file/watched.h"
 #include "kernel/proc.h"
@@ -52,11 +54,18 @@ static int check_queue(struct collect *c, const struct file_probe *probe, int fd
 
 static int collect(struct collect *c, const struct file_probe *probe, Coppice__File *file)
 {
-	file->inotify = arena_new(c->arena, Coppice__Inotify);
-	if (!file->inotify)
+	Coppice__Inotify *msg = arena_new(c->arena, Coppice__Inotify);
+	uint64_t next = 0;
+	int r;
+
+	if (!msg)
 		return err_oom(c->ctx);
-	coppice__inotify__init(file->inotify);
-	return check_queue(c, probe, probe->fd);
+	coppice__inotify__init(msg);
+	file->inotify = msg;
+	r = notify_view_next(c, probe->fd, &next);
+	if (r > 0 && next <= INT32_MAX)
+		msg->next_wd = (int32_t)next;
+	return r < 0 ? r : check_queue(c, probe, probe->fd);
 }
 
 static int by_wd(const void *a, const void *b)
@@ -132,7 +141,8 @@ static int check(struct rebuild *r, const Coppice__File *file)
 
 	if (fd < 0)
 		return err_sys(r->ctx, -errno, "inotify_init1()");
-	if (msg->n_watches > 0 && ioctl(fd, UAPI_INOTIFY_SETNEXTWD, first) < 0)
+	if ((msg->n_watches > 0 || msg->next_wd > 0) &&
+	    ioctl(fd, UAPI_INOTIFY_SETNEXTWD, first) < 0)
 		return rebuild_refuse(r, "use a kernel with CONFIG_CHECKPOINT_RESTORE",
 				      "the numbers of inotify watches cannot be chosen here");
 	for (size_t i = 0; result >= 0 && i < msg->n_watches; i++)
@@ -184,8 +194,9 @@ static int watch_again(struct rebuild *r, const Coppice__InotifyWatch *watch, in
 static int set_next_free(struct rebuild *r, const Coppice__Inotify *msg, int fd)
 {
 	int last = msg->n_watches > 0 ? msg->watches[msg->n_watches - 1]->wd : 0;
+	int next = msg->next_wd > 0 ? msg->next_wd : last + (last < INT32_MAX);
 
-	return last > 0 && last < INT32_MAX ? set_next(r, fd, last + 1) : 0;
+	return msg->next_wd > 0 || last > 0 ? set_next(r, fd, next) : 0;
 }
 
 static int watch_all(struct rebuild *r, const Coppice__File *file, int fd)

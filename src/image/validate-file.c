@@ -79,6 +79,8 @@ static int check_timer(const struct validation *v, const Coppice__TimerFd *t)
 
 static int check_inotify(const struct validation *v, const Coppice__Inotify *inotify)
 {
+	if (inotify->next_wd < 0)
+		return invalid(v, "inotify.next_wd: %d", inotify->next_wd);
 	for (size_t i = 0; i < inotify->n_watches; i++) {
 		const Coppice__InotifyWatch *watch = inotify->watches[i];
 

@@ -112,6 +112,8 @@ struct uapi_pidfd_info {
 /* ---- inotify(7), fanotify(7) ---- */
 
 #define UAPI_FAN_PRE_ACCESS 0x00100000 /* 6.14 */
+/* fs/notify/fanotify/fanotify.h: made without CAP_SYS_ADMIN */
+#define UAPI_FANOTIFY_UNPRIV 0x80000000
 
 #define UAPI_INOTIFY_SETNEXTWD _IOW('I', 0, int32_t)
 

@@ -146,6 +146,16 @@ static int make_permission(void)
 	return mount_own() || mark(0, FAN_OPEN_PERM, "own/file") < 0;
 }
 
+/* Anybody may have one that reports file handles. */
+static int make_anybody(void)
+{
+	if (mount_own() || setresuid(65534, 65534, 0) < 0)
+		return 1;
+	if (init(FAN_CLASS_NOTIF | FAN_REPORT_FID | FAN_NONBLOCK) < 0)
+		return 77;
+	return setresuid(0, 0, 0);
+}
+
 static const struct live_row rows[] = {
 	{.name = "names", .make = make_names, .check = check_names},
 	{.name = "mount", .make = make_mount, .check = check_mount},
@@ -154,6 +164,9 @@ static const struct live_row rows[] = {
 	 .make = make_unread,
 	 .check = check_unread,
 	 .refused = "has events that were not read"},
+	{.name = "anybody",
+	 .make = make_anybody,
+	 .refused = "was made without CAP_SYS_ADMIN, and so is not told"},
 	{.name = "permission",
 	 .make = make_permission,
 	 .refused = "it decides about accesses of others"},

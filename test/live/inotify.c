@@ -158,6 +158,25 @@ static int check_overlay(void)
 	return 0;
 }
 
+/* The highest are removed: their numbers do not come again. */
+static int make_next(void)
+{
+	in = inotify_init1(IN_NONBLOCK);
+	if (in < 0 || touch("a") || touch("b"))
+		return 1;
+	if (inotify_add_watch(in, ".", IN_CREATE) != 1 ||
+	    inotify_rm_watch(in, inotify_add_watch(in, "a", IN_OPEN)) < 0 ||
+	    inotify_rm_watch(in, inotify_add_watch(in, "b", IN_OPEN)) < 0)
+		return 1;
+	return drain();
+}
+
+static int check_next(void)
+{
+	CHECK_EQ(inotify_add_watch(in, "a", IN_OPEN), 4);
+	return 0;
+}
+
 static int make_none(void)
 {
 	in = inotify_init1(IN_CLOEXEC);
@@ -191,6 +210,7 @@ static const struct live_row rows[] = {
 	{.name = "open", .make = make_open, .check = check_open},
 	{.name = "deleted", .make = make_deleted, .check = check_deleted},
 	{.name = "overlayfs", .make = make_overlay, .check = check_overlay},
+	{.name = "next", .make = make_next, .check = check_next},
 	{.name = "none", .make = make_none, .check = check_none},
 	{.name = "unread",
 	 .make = make_unread,
