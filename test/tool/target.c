@@ -10,11 +10,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,7 +27,7 @@
 enum {
 	HANGS = 30000,	   /* naps, about 10 s: what makes no progress in that time */
 	WORDS = 512 << 10, /* 4 MiB: enough for a process to write its pages by itself */
-	DESCRIPTORS = 4,   /* of each process: three, and an end of the pipe */
+	DESCRIPTORS = 9,   /* of each process: three, an end of the pipe, five of make_others() */
 };
 
 static struct progress *map_progress(void)
@@ -118,6 +123,25 @@ static void watch_sockets(struct progress *p, const int ends[2])
 	EXPECT(p, strange < 1000);
 }
 
+/* Kinds of files that stand still: an eventfd, watched by an epoll instance, and others. */
+static bool make_others(void)
+{
+	struct epoll_event watched = {.events = EPOLLIN | EPOLLET, .data.u64 = 42};
+	const struct itimerspec disarmed = {.it_interval = {3, 0}};
+	int counter = eventfd(3, EFD_SEMAPHORE);
+	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+	int notify = inotify_init1(IN_CLOEXEC);
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGUSR2);
+	return signalfd(-1, &set, 0) >= 0 &&
+	       epoll_ctl(epoll, EPOLL_CTL_ADD, counter, &watched) == 0 &&
+	       timerfd_settime(timer, 0, &disarmed, NULL) == 0 &&
+	       inotify_add_watch(notify, "/", IN_DELETE_SELF) == 1;
+}
+
 static void run_tree(void)
 {
 	struct progress *p = map_progress();
@@ -127,7 +151,7 @@ static void run_tree(void)
 	int sockets[2];
 	int ends[2];
 
-	if (pipe(ends) < 0)
+	if (pipe(ends) < 0 || !make_others())
 		_exit(95);
 	child = fork();
 	if (child == 0) {
