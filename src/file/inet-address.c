@@ -2,10 +2,13 @@
 #include "file/inet-address.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "file/hold.h"
+#include "util/cleanup.h"
 
 static bool is_zero(const union inet_sockaddr *from)
 {
@@ -85,4 +88,29 @@ const char *inet_address_text(const Coppice__InetAddress *address, char buf[INET
 		(void)snprintf(buf, INET_ADDRESS_TEXT, v6 ? "[%s]:%u" : "%s:%u", address->ip,
 			       address->port & 0xffff);
 	return buf;
+}
+
+int inet_address_check(struct rebuild *r, const char *kind, const Coppice__InetAddress *address,
+		       uint32_t family, bool may_be_foreign)
+{
+	_cleanup_close_ int fd = -EBADF;
+	char text[INET_ADDRESS_TEXT];
+	union inet_sockaddr local;
+	socklen_t len;
+
+	if (!address || may_be_foreign)
+		return 0;
+	fd = socket((int)family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return err_sys(r->ctx, -errno, "socket(%u)", family);
+	len = inet_address_get(address, family, &local);
+	if (family == AF_INET)
+		local.v4.sin_port = 0;
+	else
+		local.v6.sin6_port = 0;
+	if (bind(fd, &local.any, len) >= 0 || errno != EADDRNOTAVAIL)
+		return 0;
+	return rebuild_refuse(r, "add it (ip address add), or restore where it is",
+			      "a %s socket has the address %s, which this machine does not", kind,
+			      inet_address_text(address, text));
 }

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 
 #include "kind/collect.h"
+#include "kind/rebuild.h"
 
 struct hold_flow;
 
@@ -20,6 +21,10 @@ int inet_address_collect(struct collect *c, const union inet_sockaddr *from,
 /* The other way round, for a valid image. Returns the length. */
 socklen_t inet_address_get(const Coppice__InetAddress *address, uint32_t family,
 			   union inet_sockaddr *ret);
+/* Is a local address (may be NULL) this machine's, unless it @may_be_foreign? Reports with
+ * rebuild_refuse. @kind: "TCP", for the message. */
+int inet_address_check(struct rebuild *r, const char *kind, const Coppice__InetAddress *address,
+		       uint32_t family, bool may_be_foreign);
 /* The connection between two addresses, the local one first. */
 struct hold_flow inet_flow(const union inet_sockaddr *local, const union inet_sockaddr *remote);
 

@@ -17,6 +17,7 @@
 #include <linux/in.h>
 #include <linux/in6.h>
 #include <linux/tcp.h>
+#include <linux/udp.h>
 
 #include "file/state.h"
 #include "kernel/uapi.h"
@@ -132,6 +133,21 @@ static const struct inet_option tcp_table[] = {
 	TCP(TCP_RTO_MIN_US, rto_min_us),
 	TCP(TCP_DELACK_MAX_US, delack_max_us),
 	TCP(TCP_QUICKACK, quick_ack),
+};
+
+#define UDP(level, number, field)                                                                  \
+	{                                                                                          \
+		level, number, #number, offsetof(Coppice__UdpOptions, field), true                 \
+	}
+
+static const struct inet_option udp_table[] = {
+	UDP(IPPROTO_UDP, UDP_CORK, cork),
+	UDP(IPPROTO_UDP, UDP_NO_CHECK6_TX, no_check6_tx),
+	UDP(IPPROTO_UDP, UDP_NO_CHECK6_RX, no_check6_rx),
+	UDP(IPPROTO_UDP, UDP_SEGMENT, segment),
+	UDP(IPPROTO_UDP, UDP_GRO, gro),
+	UDP(IPPROTO_UDPLITE, UDPLITE_SEND_CSCOV, lite_send_coverage),
+	UDP(IPPROTO_UDPLITE, UDPLITE_RECV_CSCOV, lite_receive_coverage),
 };
 
 /* Each is a sequence of bytes; there must be none. */
@@ -278,4 +294,14 @@ int tcp_options_collect(struct context *ctx, int fd, Coppice__TcpOptions *tcp)
 int tcp_options_set(struct rebuild *r, int fd, const Coppice__TcpOptions *tcp)
 {
 	return set_table(r->ctx, fd, tcp_table, ARRAY_SIZE(tcp_table), true, tcp);
+}
+
+int udp_options_collect(struct context *ctx, int fd, Coppice__UdpOptions *udp)
+{
+	return read_table(ctx, fd, udp_table, ARRAY_SIZE(udp_table), false, udp);
+}
+
+int udp_options_set(struct rebuild *r, int fd, const Coppice__UdpOptions *udp)
+{
+	return set_table(r->ctx, fd, udp_table, ARRAY_SIZE(udp_table), false, udp);
 }

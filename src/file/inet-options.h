@@ -19,6 +19,8 @@ int inet_options_collect(struct collect *c, const struct file_probe *probe, int 
 int inet_options_set(struct rebuild *r, int fd, const Coppice__IpOptions *ip,
 		     const Coppice__Ipv6Options *ipv6);
 
-/* @keep: only those that can be set while there is a connection. */
 int tcp_options_collect(struct context *ctx, int fd, Coppice__TcpOptions *tcp);
 int tcp_options_set(struct rebuild *r, int fd, const Coppice__TcpOptions *tcp);
+
+int udp_options_collect(struct context *ctx, int fd, Coppice__UdpOptions *udp);
+int udp_options_set(struct rebuild *r, int fd, const Coppice__UdpOptions *udp);

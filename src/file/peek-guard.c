@@ -20,7 +20,7 @@
 
 struct options {
 	int peek_offset;
-	int pass_credentials;
+	int pass_credentials; /* -1: it is no option of this socket */
 };
 
 struct peek_guard {
@@ -33,7 +33,9 @@ struct peek_guard {
 
 static int set_options(int fd, const struct options *o)
 {
-	if (setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &o->peek_offset, sizeof(int)) < 0 ||
+	if (setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &o->peek_offset, sizeof(int)) < 0)
+		return -errno;
+	if (o->pass_credentials >= 0 &&
 	    setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &o->pass_credentials, sizeof(int)) < 0)
 		return -errno;
 	return 0;
@@ -136,14 +138,21 @@ void peek_guard_stop(struct peek_guard *guard)
 	free(guard);
 }
 
+void peek_guard_stopp(struct peek_guard **guard)
+{
+	peek_guard_stop(*guard);
+}
+
 static int get_options(int fd, struct options *ret)
 {
 	socklen_t len = sizeof(int);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &ret->peek_offset, &len) < 0 ||
-	    getsockopt(fd, SOL_SOCKET, SO_PASSCRED, &ret->pass_credentials, &len) < 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &ret->peek_offset, &len) < 0)
 		return -errno;
-	return 0;
+	if (getsockopt(fd, SOL_SOCKET, SO_PASSCRED, &ret->pass_credentials, &len) >= 0)
+		return 0;
+	ret->pass_credentials = -1;
+	return errno == EOPNOTSUPP ? 0 : -errno;
 }
 
 /* @fd < 0: nothing is guarded any more. */

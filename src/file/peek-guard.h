@@ -13,6 +13,7 @@ struct peek_guard;
 int peek_guard_start(struct context *ctx, struct peek_guard **ret_guard);
 /* Ends the process; takes NULL. */
 void peek_guard_stop(struct peek_guard *guard);
+void peek_guard_stopp(struct peek_guard **guard);
 
 /* From here on the options of @fd may be changed; */
 int peek_guard_begin(struct context *ctx, struct peek_guard *guard, int fd);

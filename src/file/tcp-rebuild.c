@@ -18,35 +18,14 @@
 #include "file/tcp.h"
 #include "util/cleanup.h"
 
-/* Nothing but a bound name: the address must be there. */
-static int check_local(struct rebuild *r, const Coppice__TcpSocket *tcp)
-{
-	_cleanup_close_ int fd = socket((int)tcp->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	char text[INET_ADDRESS_TEXT];
-	union inet_sockaddr local;
-	socklen_t len;
-
-	if (fd < 0)
-		return err_sys(r->ctx, -errno, "socket(%u)", tcp->family);
-	if (!tcp->local || tcp->ip->freebind || tcp->ip->transparent)
-		return 0;
-	len = inet_address_get(tcp->local, tcp->family, &local);
-	if (tcp->family == AF_INET)
-		local.v4.sin_port = 0;
-	else
-		local.v6.sin6_port = 0;
-	if (bind(fd, &local.any, len) >= 0 || errno != EADDRNOTAVAIL)
-		return 0;
-	return rebuild_refuse(r, "add it (ip address add), or restore where it is",
-			      "a TCP socket has the address %s, which this machine does not",
-			      inet_address_text(tcp->local, text));
-}
-
 int tcp_check(struct rebuild *r, const Coppice__File *file)
 {
 	int result = socket_options_check(r, file->tcp->options);
 
-	return result < 0 ? result : check_local(r, file->tcp);
+	return result < 0
+		       ? result
+		       : inet_address_check(r, "TCP", file->tcp->local, file->tcp->family,
+					    file->tcp->ip->freebind || file->tcp->ip->transparent);
 }
 
 /* ---- create -------------------------------------------------------------------------------- */

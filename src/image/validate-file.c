@@ -154,6 +154,8 @@ int validate_file(const struct validation *v, const ProtobufCMessage *msg)
 		if ((file->pseudo->path[0] == '/') != (file->pseudo->pid == 0))
 			return invalid(v, "pseudo.path: \"%s\"", file->pseudo->path);
 		return 0;
+	case COPPICE__FILE__KIND_UDP:
+		return validate_udp(v, file->udp);
 	case COPPICE__FILE__KIND_TTY:
 		if (file->tty->termios.len > TERMIOS_MAX)
 			return invalid(v, "tty.termios: %zu bytes", file->tty->termios.len);

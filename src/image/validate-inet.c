@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules for internet sockets. */
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -8,8 +9,10 @@
 
 enum {
 	PORT_MAX = 65535,
-	SCALE_MAX = 14,		  /* TCP_MAX_WSCALE */
-	QUEUE_MAX = 1 << 30,	  /* bytes; buffers are smaller */
+	SCALE_MAX = 14,	     /* TCP_MAX_WSCALE */
+	QUEUE_MAX = 1 << 30, /* bytes; buffers are smaller */
+	SOURCES_MAX = 128,   /* of a multicast group */
+	DATAGRAM_MAX = 65507,
 	CONGESTION_NAME_MAX = 16, /* TCP_CA_NAME_MAX */
 };
 
@@ -93,6 +96,49 @@ int validate_tcp(const struct validation *v, const Coppice__TcpSocket *tcp)
 	if (tcp->state != COPPICE__TCP_STATE__TCP_STATE_CLOSE &&
 	    tcp->state != COPPICE__TCP_STATE__TCP_STATE_LISTEN)
 		return invalid(v, "tcp.state: %d cannot be restored", tcp->state);
+	return 0;
+}
+
+static int check_group(const struct validation *v, const Coppice__InetGroup *group)
+{
+	struct in6_addr ip;
+	int family = strchr(group->group, ':') ? AF_INET6 : AF_INET;
+
+	if (inet_pton(family, group->group, &ip) != 1)
+		return invalid(v, "groups.group: \"%s\"", group->group);
+	if (group->device[0] == '\0' || strlen(group->device) >= IF_NAMESIZE)
+		return invalid(v, "groups.device: \"%s\"", group->device);
+	if (group->n_sources > SOURCES_MAX)
+		return invalid(v, "groups.sources: %zu", group->n_sources);
+	for (size_t i = 0; i < group->n_sources; i++)
+		if (inet_pton(family, group->sources[i], &ip) != 1)
+			return invalid(v, "groups.sources[%zu]: \"%s\"", i, group->sources[i]);
+	return 0;
+}
+
+int validate_udp(const struct validation *v, const Coppice__UdpSocket *udp)
+{
+	int r = check_socket(v, "udp", udp->family, udp->options, udp->ip, udp->ipv6);
+
+	if (r == 0)
+		r = check_address(v, "udp.local", udp->local, udp->family);
+	if (r == 0)
+		r = check_address(v, "udp.remote", udp->remote, udp->family);
+	for (size_t i = 0; r == 0 && i < udp->n_groups; i++)
+		r = check_group(v, udp->groups[i]);
+	if (r < 0)
+		return r;
+	if (!udp->udp || (udp->remote && !udp->local) || (udp->n_queue > 0 && !udp->local))
+		return invalid(v, "udp: options or a local address are missing");
+	for (size_t i = 0; i < udp->n_queue; i++) {
+		const Coppice__Datagram *d = udp->queue[i];
+
+		if (!d->from || d->data.len > DATAGRAM_MAX)
+			return invalid(v, "udp.queue[%zu]: %zu bytes", i, d->data.len);
+		r = check_address(v, "udp.queue.from", d->from, udp->family);
+		if (r < 0)
+			return r;
+	}
 	return 0;
 }
 

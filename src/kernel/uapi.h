@@ -144,6 +144,10 @@ enum { UAPI_MEMBARRIER_GET_REGISTRATIONS = 1 << 9 };
 #ifndef IP_LOCAL_PORT_RANGE
 #define IP_LOCAL_PORT_RANGE 51
 #endif
+#ifndef UDPLITE_SEND_CSCOV
+#define UDPLITE_SEND_CSCOV 10 /* net/udplite.h */
+#define UDPLITE_RECV_CSCOV 11
+#endif
 /* Numbers only, so that this header goes with both <linux/tcp.h> and <netinet/tcp.h>. */
 #ifndef TCP_RTO_MAX_MS
 #define TCP_RTO_MAX_MS 44
