@@ -68,6 +68,7 @@ static const struct inet_option ip_table[] = {
 	IP(IP_RECVERR_RFC4884, recv_err_rfc4884, true),
 	IP(IP_MULTICAST_TTL, multicast_ttl, false),
 	IP(IP_MULTICAST_LOOP, multicast_loop, false),
+	IP(IP_MULTICAST_IF, multicast_if, false),
 	IP(IP_MULTICAST_ALL, multicast_all, false),
 	IP(IP_UNICAST_IF, unicast_if, true),
 	IP(IP_LOCAL_PORT_RANGE, local_port_range, true),

@@ -156,6 +156,8 @@ int validate_file(const struct validation *v, const ProtobufCMessage *msg)
 		return 0;
 	case COPPICE__FILE__KIND_UDP:
 		return validate_udp(v, file->udp);
+	case COPPICE__FILE__KIND_NETLINK:
+		return validate_netlink(v, file->netlink);
 	case COPPICE__FILE__KIND_TTY:
 		if (file->tty->termios.len > TERMIOS_MAX)
 			return invalid(v, "tty.termios: %zu bytes", file->tty->termios.len);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rules for internet sockets. */
+/* Rules for internet and netlink sockets. */
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <string.h>
@@ -139,6 +139,15 @@ int validate_udp(const struct validation *v, const Coppice__UdpSocket *udp)
 		if (r < 0)
 			return r;
 	}
+	return 0;
+}
+
+int validate_netlink(const struct validation *v, const Coppice__NetlinkSocket *netlink)
+{
+	if (netlink->type != SOCK_RAW && netlink->type != SOCK_DGRAM)
+		return invalid(v, "netlink.type: %u", netlink->type);
+	if (!netlink->options)
+		return invalid(v, "netlink.options: missing");
 	return 0;
 }
 

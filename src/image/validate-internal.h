@@ -35,6 +35,7 @@ int validate_inode(const struct validation *v, const ProtobufCMessage *msg);
 /* Of TcpSocket, and of Origin.hold. */
 int validate_tcp(const struct validation *v, const Coppice__TcpSocket *tcp);
 int validate_udp(const struct validation *v, const Coppice__UdpSocket *udp);
+int validate_netlink(const struct validation *v, const Coppice__NetlinkSocket *netlink);
 int validate_hold(const struct validation *v, const char *id);
 int validate_file(const struct validation *v, const ProtobufCMessage *msg);
 /* A member of File. */
