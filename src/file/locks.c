@@ -113,7 +113,7 @@ int locks_collect(struct collect *c, struct collect_process *p, int number,
 
 /* ---- rebuild -------------------------------------------------------------------------------- */
 
-static void ask(struct call_table *t, const Coppice__FileLock *lock)
+uint32_t lock_ask(struct call_table *t, const Coppice__FileLock *lock, int number)
 {
 	int type = lock->write ? F_WRLCK : F_RDLCK;
 	struct flock flock = {
@@ -125,17 +125,17 @@ static void ask(struct call_table *t, const Coppice__FileLock *lock)
 	uint32_t index;
 
 	if (lock->kind == FLOCK)
-		index = call_add(t, "flock()", SYS_flock, CALL_IMM(lock->fd_number),
+		index = call_add(t, "flock()", SYS_flock, CALL_IMM(number),
 				 CALL_IMM((lock->write ? LOCK_EX : LOCK_SH) | LOCK_NB));
 	else if (lock->kind == LEASE)
-		index = call_add(t, "fcntl(F_SETLEASE)", SYS_fcntl, CALL_IMM(lock->fd_number),
+		index = call_add(t, "fcntl(F_SETLEASE)", SYS_fcntl, CALL_IMM(number),
 				 CALL_IMM(F_SETLEASE), CALL_IMM(type));
 	else
 		index = call_add(t, lock->kind == OFD ? "fcntl(F_OFD_SETLK)" : "fcntl(F_SETLK)",
-				 SYS_fcntl, CALL_IMM(lock->fd_number),
+				 SYS_fcntl, CALL_IMM(number),
 				 CALL_IMM(lock->kind == OFD ? F_OFD_SETLK : F_SETLK),
 				 CALL_DATA(call_space(t, &flock, sizeof(flock))));
-	call_expect_any(t, index);
+	return index;
 }
 
 static bool overlaps(const Coppice__FileLock *lock, const struct lock_line *line)
@@ -207,7 +207,7 @@ static int rebuild_some(struct rebuild *r, size_t first, size_t n)
 	(void)call_add(&t, "closing mapped files", SYS_close_range,
 		       CALL_IMM(r->fd_base + REBUILD_FD_MAPPED), CALL_IMM(UINT32_MAX));
 	for (size_t i = 0; i < n; i++)
-		ask(&t, locks[i]);
+		call_expect_any(&t, lock_ask(&t, locks[i], (int)locks[i]->fd_number));
 	result = puppet_run(r->ctx, p->threads[0].puppet, &t);
 	if (result < 0)
 		return err_while(r->ctx, result, "restoring the locks of process %d (%s)",
@@ -230,6 +230,8 @@ int locks_rebuild(struct rebuild *r)
 	int prepared = leases_prepare(r);
 	size_t end;
 
+	if (prepared >= 0)
+		prepared = locks_mapped_rebuild(r);
 	if (prepared < 0)
 		return prepared;
 
@@ -237,8 +239,11 @@ int locks_rebuild(struct rebuild *r)
 		int result;
 
 		for (end = first + 1; end < cp->n_file_locks; end++)
-			if (cp->file_locks[end]->process != cp->file_locks[first]->process)
+			if (cp->file_locks[end]->process != cp->file_locks[first]->process ||
+			    cp->file_locks[end]->inode != 0)
 				break;
+		if (cp->file_locks[first]->inode != 0)
+			continue;
 		result = rebuild_some(r, first, end - first);
 		if (result < 0)
 			return result;

@@ -14,7 +14,11 @@
 #include "kind/collect.h"
 #include "kind/rebuild.h"
 
+struct call_table;
 struct file_node;
+
+/* Has the table take @lock through descriptor @number. The index of the call. */
+uint32_t lock_ask(struct call_table *t, const Coppice__FileLock *lock, int number);
 
 /* Collects the locks set through descriptor @number, which is in the table of @p. */
 int locks_collect(struct collect *c, struct collect_process *p, int number,

@@ -196,6 +196,17 @@ static int check_lease(const struct validation *v, const Coppice__FileLock *lock
 	return invalid(v, "file: %u is none that can have a lease", lock->file);
 }
 
+/* A lock that a mapping of a living process holds. */
+static int check_mapped(const struct validation *v, const Coppice__FileLock *lock)
+{
+	if (lock->process == 0 || v->cp->processes[lock->process - 1]->mm == 0)
+		return invalid(v, "process: %u has no mappings", lock->process);
+	if (lock->file != 0 || (lock->kind != COPPICE__FILE_LOCK__KIND__FLOCK &&
+				lock->kind != COPPICE__FILE_LOCK__KIND__OFD))
+		return invalid(v, "kind: %d is none that a mapping holds", (int)lock->kind);
+	return 0;
+}
+
 int validate_file_lock(const struct validation *v, const ProtobufCMessage *msg)
 {
 	const Coppice__FileLock *lock = (const Coppice__FileLock *)msg;
@@ -204,6 +215,10 @@ int validate_file_lock(const struct validation *v, const ProtobufCMessage *msg)
 	if (lock->start < 0 || lock->length < 0)
 		return invalid(v, "start: %" PRId64 ", %" PRId64 " bytes", lock->start,
 			       lock->length);
+	if (lock->inode != 0)
+		return check_mapped(v, lock);
+	if (lock->file == 0)
+		return invalid(v, "file: missing");
 	r = check_owner(v, lock);
 	return r == 0 && lock->kind == COPPICE__FILE_LOCK__KIND__LEASE ? check_lease(v, lock) : r;
 }

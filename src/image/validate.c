@@ -86,7 +86,8 @@ static const struct reference references[] = {
 	OPTIONAL(ns_file, "user_ns", "user_namespaces"),
 	REQUIRED(epoll_entry, "file", "files"),
 	OPTIONAL(watched_inode, "inode", "inodes"),
-	REQUIRED(file_lock, "file", "files"),
+	OPTIONAL(file_lock, "file", "files"),
+	OPTIONAL(file_lock, "inode", "inodes"),
 	OPTIONAL(file_lock, "process", "processes"),
 };
 

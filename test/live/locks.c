@@ -202,10 +202,12 @@ static int check_ofd_waiting(void)
 	return child_ends();
 }
 
+static char *map;
+
 /* The description lives on in the mapping. */
 static int map_and_close(void)
 {
-	char *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
 
 	return map == MAP_FAILED || close(fd) < 0;
 }
@@ -215,9 +217,30 @@ static int make_flock_mapped(void)
 	return open_file() || flock(fd, LOCK_EX) < 0 || map_and_close();
 }
 
+static int check_flock_mapped(void)
+{
+	fd = open("file", O_RDWR);
+	CHECK_EQ(flock(fd, LOCK_SH | LOCK_NB), -1);
+	CHECK_EQ(errno, EWOULDBLOCK);
+	CHECK_EQ(munmap(map, 4096), 0);
+	CHECK_EQ(flock(fd, LOCK_EX | LOCK_NB), 0);
+	return 0;
+}
+
 static int make_ofd_mapped(void)
 {
 	return open_file() || set_lock(F_OFD_SETLK, F_RDLCK, 5, 1) < 0 || map_and_close();
+}
+
+static int check_ofd_mapped(void)
+{
+	fd = open("file", O_RDWR);
+	CHECK_EQ(set_lock(F_OFD_SETLK, F_RDLCK, 0, 0), 0);
+	CHECK_EQ(set_lock(F_OFD_SETLK, F_WRLCK, 5, 1), -1);
+	CHECK_EQ(set_lock(F_OFD_SETLK, F_WRLCK, 6, 10), 0);
+	CHECK_EQ(munmap(map, 4096), 0);
+	CHECK_EQ(set_lock(F_OFD_SETLK, F_WRLCK, 5, 1), 0);
+	return 0;
 }
 
 static const struct live_row rows[] = {
@@ -225,12 +248,8 @@ static const struct live_row rows[] = {
 	{.name = "ofd", .make = make_ofd, .check = check_ofd},
 	{.name = "flock", .make = make_flock, .check = check_flock},
 	{.name = "waiting", .make = make_waiting, .check = check_waiting},
-	{.name = "flock-mapped",
-	 .make = make_flock_mapped,
-	 .refused = "so it is held through the mapping alone"},
-	{.name = "ofd-mapped",
-	 .make = make_ofd_mapped,
-	 .refused = "so it is held through the mapping alone"},
+	{.name = "flock-mapped", .make = make_flock_mapped, .check = check_flock_mapped},
+	{.name = "ofd-mapped", .make = make_ofd_mapped, .check = check_ofd_mapped},
 	{.name = "flock-waiting", .make = make_flock_waiting, .check = check_flock_waiting},
 	{.name = "ofd-waiting", .make = make_ofd_waiting, .check = check_ofd_waiting},
 };
