@@ -226,6 +226,8 @@ int unix_collect_peers(struct collect *c, const struct file_probe *probe, Coppic
 	int r = file->unix_socket->listening ? collect_pending(c, node) : collect_peer(c, node);
 
 	if (r >= 0)
+		r = unix_check_unseen(c, node);
+	if (r >= 0)
 		r = collect_birth(c, node);
 	return r < 0 ? r : collect_file(c, node);
 }

@@ -9,8 +9,8 @@
  * net/unix/af_unix.c). From where it ends without one of the first two reasons follows where that byte
  * is, or was: the mark of one that was received already stays in the queue.
  *
- * Cannot be seen: when a message came (SO_TIMESTAMP), and an empty datagram, behind others, that somebody
- * has peeked at before; __skb_try_recv_from_queue() skips those for whoever uses SO_PEEK_OFF.
+ * Cannot be seen: when a message came (SO_TIMESTAMP), and empty messages that were peeked at before
+ * (unix-unseen.c).
  */
 #include "file/unix-queue.h"
 

@@ -26,6 +26,8 @@ struct unix_node *unix_node_find(struct collect *c, uint64_t ino);
 int unix_collect(struct collect *c, const struct file_probe *probe, Coppice__File *file);
 /* When all sockets are known: peers, what waits to be accepted, where names are. */
 int unix_collect_peers(struct collect *c, const struct file_probe *probe, Coppice__File *file);
+/* When all queues have been looked at: is what @sender has sent to its peer all there? (unix-unseen.c) */
+int unix_check_unseen(struct collect *c, const struct unix_node *sender);
 /* SO_PEERCRED; *@ret stays NULL where none were noted. */
 int unix_credentials_collect(struct collect *c, const struct file_probe *probe,
 			     Coppice__UnixCredentials **ret);

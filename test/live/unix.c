@@ -87,6 +87,19 @@ static int check_datagrams(void)
 	return 0;
 }
 
+/* What a dump before this one did, too. */
+static int make_empty_seen(void)
+{
+	const int on = 0, off = -1;
+
+	if (socketpair(AF_UNIX, SOCK_DGRAM, 0, end) < 0 || send(end[0], "", 0, 0) != 0 ||
+	    send(end[0], "x", 1, 0) != 1 ||
+	    setsockopt(end[1], SOL_SOCKET, SO_PEEK_OFF, &on, sizeof(on)) < 0)
+		return 1;
+	return recv(end[1], buf, 9, MSG_PEEK) != 0 ||
+	       setsockopt(end[1], SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off)) < 0;
+}
+
 /* ---- names ------------------------------------------------------------------------------------ */
 
 static int make_connected(void)
@@ -646,6 +659,9 @@ static const struct live_row rows[] = {
 	{.name = "stream", .make = make_stream, .check = check_stream},
 	{.name = "packets", .make = make_packets, .check = check_packets},
 	{.name = "datagrams", .make = make_datagrams, .check = check_datagrams},
+	{.name = "empty, seen",
+	 .make = make_empty_seen,
+	 .refused = "something that it has sent cannot be seen"},
 	{.name = "connected", .make = make_connected, .check = check_connected},
 	{.name = "listener-gone", .make = make_listener_gone, .check = check_listener_gone},
 	{.name = "abstract", .make = make_abstract, .check = check_abstract},
