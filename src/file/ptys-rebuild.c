@@ -46,6 +46,33 @@ static const char *slave_path(struct arena *arena, const Coppice__Pty *msg)
 	return arena_printf(arena, "%s/%u", msg->directory, msg->number);
 }
 
+enum { LARGEFILE = 0100000 }; /* as the kernel has it; for libraries of 64 bits it is 0 */
+
+int ptys_open_slave(struct rebuild *r, const Coppice__File *file)
+{
+	const struct rebuild_file_state *state = rebuild_file_state_get(r);
+	const Coppice__Pty *msg = r->cp->ptys[file->tty->pty - 1];
+	const char *path = slave_path(r->arena, msg);
+	int fd;
+
+	if (!state || !path)
+		return err_oom(r->ctx);
+	if (file->flags & (LARGEFILE | O_PATH)) {
+		fd = open_path(path, file->flags);
+		return fd < 0 ? err_sys(r->ctx, fd, "open(%s)", path) : fd;
+	}
+	/* O_CLOEXEC would stay among the flags of the open file (ptm_open_peer()) */
+	fd = ioctl(state->ptys[msg->id - 1].master, TIOCGPTPEER,
+		   open_time_flags(file->flags) | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+		int result = err_sys(r->ctx, -errno, "ioctl(TIOCGPTPEER) for %s", path);
+
+		close_guard(&fd);
+		return result;
+	}
+	return fd;
+}
+
 /* ---- check ----------------------------------------------------------------------------------- */
 
 static int check_one(struct rebuild *r, const Coppice__Pty *msg)
@@ -195,16 +222,16 @@ static bool is_hung_up(const Coppice__File *file, const Coppice__Pty *msg)
 }
 
 /* Opens those files that are hung up. *@ret_fd: one of them, borrowed. */
-static int open_hung_up(struct rebuild *r, const Coppice__Pty *msg, const char *path, int *ret_fd)
+static int open_hung_up(struct rebuild *r, const Coppice__Pty *msg, int *ret_fd)
 {
 	for (size_t i = 0; i < r->n_files; i++) {
 		struct rebuild_file *file = &r->files[i];
 
 		if (!is_hung_up(file->msg, msg))
 			continue;
-		file->fd = open_path(path, file->msg->flags);
+		file->fd = ptys_open_slave(r, file->msg);
 		if (file->fd < 0)
-			return err_sys(r->ctx, file->fd, "open(%s)", path);
+			return file->fd;
 		*ret_fd = file->fd;
 	}
 	return 0;
@@ -231,18 +258,17 @@ static int make(struct maker *m, const Coppice__Pty *msg)
 {
 	struct rebuild_pty *pty = &m->state->ptys[msg->id - 1];
 	const Coppice__File *file = master_file(m->r, msg);
-	const char *path = slave_path(m->r->arena, msg);
 	const char *ptmx =
 		file ? file->ptmx->path : arena_printf(m->r->arena, "%s/ptmx", msg->directory);
 	int hung_up = -EBADF, unlock = 0, r;
 
-	if (!path || !ptmx)
+	if (!ptmx)
 		return err_oom(m->r->ctx);
 	r = open_master(m, msg, ptmx, file ? file->flags : O_RDWR, &pty->master);
 	if (r == 0 && ioctl(pty->master, TIOCSPTLCK, &unlock) < 0)
 		r = err_sys(m->r->ctx, -errno, "ioctl(TIOCSPTLCK)");
 	if (r == 0)
-		r = open_hung_up(m->r, msg, path, &hung_up);
+		r = open_hung_up(m->r, msg, &hung_up);
 	if (r < 0)
 		return r;
 	if (msg->gone) {

@@ -61,6 +61,11 @@ int ptys_check(struct rebuild *r);
 int ptys_create(struct rebuild *r);
 /* The slave of the terminal that Process.tty means, as a descriptor of ours; -EBADF: it is the job's. */
 int ptys_controlling(struct rebuild *r, uint32_t tty);
+/*
+ * Opens the slave of a terminal that stands as @file has it: by name, or, without O_LARGEFILE, by its
+ * master (TIOCGPTPEER, as openpty() does). A descriptor, owned by the caller, or -errno with a chain.
+ */
+int ptys_open_slave(struct rebuild *r, const Coppice__File *file);
 /* When all have been opened: what would have stood in the way. */
 int ptys_connect(struct rebuild *r, uint32_t id);
 void ptys_deinit(struct rebuild *r);

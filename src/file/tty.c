@@ -293,21 +293,17 @@ static int open_controlling(struct rebuild *r, const Coppice__File *file, int *r
 /* One that was hung up has been opened before that. */
 static int create_slave(struct rebuild *r, const Coppice__File *file, int *ret_fd)
 {
-	const Coppice__Pty *msg = r->cp->ptys[file->tty->pty - 1];
-	const char *path = arena_printf(r->arena, "%s/%u", msg->directory, msg->number);
 	int fd;
 
-	if (!path)
-		return err_oom(r->ctx);
 	if (file->tty->hung_up) {
 		*ret_fd = r->files[file->id - 1].fd;
 		return 0;
 	}
 	if (file->tty->controlling)
 		return open_controlling(r, file, ret_fd);
-	fd = open_path(path, file->flags);
+	fd = ptys_open_slave(r, file);
 	if (fd < 0)
-		return err_sys(r->ctx, fd, "open(%s)", path);
+		return fd;
 	*ret_fd = fd;
 	return 0;
 }

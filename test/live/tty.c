@@ -61,6 +61,22 @@ static int check_openings(void)
 	return 0;
 }
 
+static int peer;
+
+/* As openpty() does: without O_LARGEFILE. */
+static int make_peer(void)
+{
+	return pair_open(&pair) < 0 ||
+	       (peer = ioctl(pair.master, TIOCGPTPEER, O_RDWR | O_NOCTTY)) < 0;
+}
+
+static int check_peer(void)
+{
+	CHECK_EQ(fcntl(peer, F_GETFL), O_RDWR);
+	CHECK(pair_writes(peer, "peer", 4) && pair_reads(pair.master, "peer", 4));
+	return 0;
+}
+
 /* ---- queues */
 
 static bool has_input(void)
@@ -222,6 +238,7 @@ static int make_outside(void)
 
 static const struct live_row rows[] = {
 	{.name = "openings", .make = make_openings, .check = check_openings},
+	{.name = "peer", .make = make_peer, .check = check_peer},
 	{.name = "lines", .make = make_lines, .check = check_lines},
 	{.name = "raw", .make = make_raw, .check = check_raw},
 	{.name = "output", .make = make_output, .check = check_output},
