@@ -57,6 +57,20 @@ static int check_init(struct context *ctx, const struct tree *tree, uint32_t i,
 	return 0;
 }
 
+/*
+ * alloc_pid() looks whether the innermost namespace is dead, no further: one that was made while the one
+ * above lived can get an init when that is dead. But free_pid() wakes the init of the one above when
+ * few of its numbers are left in use, and that is freed by then. We do not lead a kernel there.
+ */
+static int dead_above(struct context *ctx, uint32_t i)
+{
+	return err_msg(
+		ctx, -EOPNOTSUPP,
+		"PID namespace %u lives, or has an init that is a zombie, and the one above is "
+		"dead: to make that again would have the kernel use a process that is freed",
+		i);
+}
+
 /* Owners are nested as the namespaces are: create_pid_namespace(). */
 static int check_nesting(struct context *ctx, const struct tree *tree, uint32_t i)
 {
@@ -78,7 +92,9 @@ static int check_nesting(struct context *ctx, const struct tree *tree, uint32_t 
 	    (parent->state != TREE_NS_UNBORN &&
 	     (ns->state == TREE_NS_DEAD || ns->state == TREE_NS_UNBORN)))
 		return 0;
-	return err_msg(ctx, -EDOM, "PID namespace %u is below one that is dead, or has no init", i);
+	if (parent->state != TREE_NS_UNBORN)
+		return dead_above(ctx, i);
+	return err_msg(ctx, -EDOM, "PID namespace %u is below one that has no init", i);
 }
 
 static int check_process(struct context *ctx, const struct tree *tree, const struct tree_process *p)
@@ -151,11 +167,10 @@ int state_check_namespaces(struct context *ctx, const struct tree *tree)
 		if (r == 0)
 			r = check_dead_group(ctx, tree, p);
 	}
-	for (uint32_t i = 0; i < tree->n_pid_ns && r == 0; i++) {
+	for (uint32_t i = 0; i < tree->n_pid_ns && r == 0; i++)
 		r = check_nesting(ctx, tree, i);
-		if (r == 0)
-			r = check_init(ctx, tree, i, &census[i]);
-	}
+	for (uint32_t i = 0; i < tree->n_pid_ns && r == 0; i++)
+		r = check_init(ctx, tree, i, &census[i]);
 	arena_deinit(&scratch);
 	return r;
 }

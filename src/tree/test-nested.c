@@ -140,6 +140,20 @@ static void test_signal_of_sibling(void **state)
 	       0);
 }
 
+/* What was made in time can be born into when the one above is dead; refused by name. */
+static void test_dead_above(void **state)
+{
+	(void)state;
+	expect("\"pid_namespaces\": [" TWO ", \"state\": \"dead\"}, {\"id\": 2, \"parent\": 1}]",
+	       ", {\"pid\": [7, 3, 1], \"parent\": 1, \"pid_ns\": 2, \"sid\": [1, 0, 0], "
+	       "\"pgid\": [1, 0, 0]}",
+	       -EOPNOTSUPP);
+	expect("\"pid_namespaces\": [" TWO ", \"state\": \"unborn\"}, {\"id\": 2, \"parent\": 1}]",
+	       ", {\"pid\": [7, 3, 1], \"parent\": 1, \"pid_ns\": 2, \"sid\": [1, 0, 0], "
+	       "\"pgid\": [1, 0, 0]}",
+	       -EDOM);
+}
+
 /* As deep as the kernel goes. */
 static void test_chain(void **state)
 {
@@ -178,6 +192,7 @@ int main(void)
 		cmocka_unit_test(test_shared_with_init),
 		cmocka_unit_test(test_shared_across_sessions),
 		cmocka_unit_test(test_signal_of_sibling),
+		cmocka_unit_test(test_dead_above),
 		cmocka_unit_test(test_chain),
 	};
 
