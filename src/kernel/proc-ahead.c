@@ -24,7 +24,8 @@ enum text_state {
 	TEXT_NONE,    /* nobody has begun to read it */
 	TEXT_READING, /* by the thread */
 	TEXT_READ,
-	TEXT_OURS, /* the coordinator has it, or reads it by itself */
+	TEXT_DROPPED, /* the thread reads it still, but nobody wants it any more */
+	TEXT_OURS,    /* the coordinator has it, or reads it by itself */
 };
 
 struct text {
@@ -42,7 +43,7 @@ struct proc_ahead {
 	char *buffer; /* the thread's: TEXT_MAX + 1 bytes; owned */
 
 	pthread_mutex_t lock; /* of all that follows */
-	pthread_cond_t moved;
+	pthread_cond_t moved; /* what the thread waits for */
 	bool stop;
 	size_t entered;	    /* directories that the coordinator has come to */
 	struct text *texts; /* of DIRS_AHEAD directories, by their index modulo that; owned */
@@ -102,10 +103,12 @@ static void read_text(struct proc_ahead *a, size_t place, size_t i)
 			memcpy(copy, a->buffer, (size_t)len--);
 	}
 	(void)pthread_mutex_lock(&a->lock);
-	t->text = copy;
-	t->len = copy ? (size_t)len : 0;
-	t->state = copy ? TEXT_READ : TEXT_NONE;
-	(void)pthread_cond_broadcast(&a->moved);
+	if (t->state == TEXT_READING && copy) {
+		*t = (struct text){.state = TEXT_READ, .text = copy, .len = (size_t)len};
+	} else {
+		*t = (struct text){};
+		free(copy);
+	}
 }
 
 static void *read_all(void *arg)
@@ -178,17 +181,16 @@ struct proc_ahead *proc_ahead_end(struct proc_ahead *a)
 		return NULL;
 	(void)pthread_mutex_lock(&a->lock);
 	a->stop = true;
-	(void)pthread_cond_broadcast(&a->moved);
+	(void)pthread_cond_signal(&a->moved);
 	(void)pthread_mutex_unlock(&a->lock);
 	(void)pthread_join(a->thread, NULL);
 	destroy(a);
 	return NULL;
 }
 
-static void await(struct proc_ahead *a, const struct text *t)
+static bool is_being_read(const struct text *t)
 {
-	while (t->state == TEXT_READING)
-		(void)pthread_cond_wait(&a->moved, &a->lock);
+	return t->state == TEXT_READING || t->state == TEXT_DROPPED;
 }
 
 /* The coordinator has come to the directory @place: those before make room. */
@@ -198,11 +200,10 @@ static void enter(struct proc_ahead *a, size_t place)
 		for (size_t i = 0; a->entered > 0 && i < a->n_wanted; i++) {
 			struct text *t = text_of(a, a->entered - 1, i);
 
-			await(a, t);
 			free(t->text);
-			*t = (struct text){};
+			*t = (struct text){.state = is_being_read(t) ? TEXT_DROPPED : TEXT_NONE};
 		}
-	(void)pthread_cond_broadcast(&a->moved);
+	(void)pthread_cond_signal(&a->moved);
 }
 
 static struct text *find(struct proc_ahead *a, size_t place, const char *name)
@@ -225,16 +226,15 @@ bool proc_dir_take(const struct proc_dir *dir, const char *name, char **ret_text
 	if (a->entered <= dir->place)
 		enter(a, dir->place);
 	t = a->entered == dir->place + 1 ? find(a, dir->place, name) : NULL;
-	if (t) {
-		await(a, t);
-		taken = t->state == TEXT_READ;
-		if (taken) {
-			*ret_text = TAKE_PTR(t->text);
-			if (ret_len)
-				*ret_len = t->len;
-		}
-		t->state = TEXT_OURS;
+	if (t && t->state == TEXT_READ) {
+		taken = true;
+		*ret_text = TAKE_PTR(t->text);
+		if (ret_len)
+			*ret_len = t->len;
 	}
+	/* To wait for the thread would be to wait for whoever has its processor. */
+	if (t)
+		t->state = is_being_read(t) ? TEXT_DROPPED : TEXT_OURS;
 	(void)pthread_mutex_unlock(&a->lock);
 	return taken;
 }
