@@ -18,8 +18,8 @@
  * All signals are blocked while the task is away from home, so that no handler ever runs on
  * foreign registers. What cannot be exact when the coordinator dies: a task that was stopped in an
  * interruptible call calls it again, though a handler may run in these microseconds, after which
- * the kernel might have returned EINTR. And a seccomp filter that kills on sigprocmask, close or
- * munmap strikes when the coordinator, who had it suspended, is gone.
+ * the kernel might have returned EINTR. And a seccomp filter that kills on sigprocmask or munmap
+ * strikes when the coordinator, who had it suspended, is gone.
  */
 #include "puppet/boot.h"
 

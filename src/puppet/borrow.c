@@ -87,18 +87,21 @@ static int enter_parked(struct context *ctx, struct errand *e, int64_t result _u
 	return r < 0 ? r : 1;
 }
 
+static int enter_closed(struct context *ctx, struct errand *e, int64_t result _unused_)
+{
+	int r = loop_enter(ctx, &e->boot);
+
+	return r < 0 ? r : 1;
+}
+
 static int enter_connected(struct context *ctx, struct errand *e, int64_t result)
 {
-	int near, r = loop_connected(ctx, &e->boot, result, &near);
+	int r = loop_connected(ctx, &e->boot, result);
 
 	if (r < 0)
 		return r;
-	if (r == 0) {
-		e->next = enter_parked;
-		return boot_park(ctx, &e->boot);
-	}
-	r = loop_enter(ctx, &e->boot, near);
-	return r < 0 ? r : 1;
+	e->next = r > 0 ? enter_closed : enter_parked;
+	return r > 0 ? 0 : boot_park(ctx, &e->boot);
 }
 
 static int enter_mapped(struct context *ctx, struct errand *e, int64_t result)
@@ -147,7 +150,7 @@ static int enter_reserved(struct context *ctx, struct errand *e, int64_t result)
 
 /*
  * The first of a process to be entered: one mapping, its slots made writable, a pair of sockets, one
- * of them fetched; then into the loop, which closes that. Without sockets it stays where it is.
+ * of them fetched and closed there; then into the loop. Without sockets it stays where it is.
  */
 static int enter_begin(struct context *ctx, struct errand *e, struct puppet *p, uint32_t slots)
 {

@@ -10,8 +10,7 @@
  * What a coordinator that is killed between two steps leaves behind:
  *
  *	in:  1. frame and door are written to the slot .. the task is where it was (home, boot code)
- *	     2. registers: the loop's entry ............. blocks signals, closes the near end, which it
- *							  has, too, sees the end, goes home
+ *	     2. registers: the loop's entry ............. blocks signals, sees the end, goes home
  *	     3. all signals blocked (visitors) .......... the same
  *	     4. it runs
  *	out: 1. interrupted in its wait, parked ......... the wait is taken up again, sees the end
@@ -113,7 +112,7 @@ static int close_both(struct context *ctx, struct boot *b, const int32_t fds[2])
 	return r < 0 ? r : boot_finish(ctx, b, &result);
 }
 
-int loop_connected(struct context *ctx, struct boot *b, int64_t result, int *ret_near)
+int loop_connected(struct context *ctx, struct boot *b, int64_t result)
 {
 	struct puppet *p = b->p;
 	int near = -EBADF, r;
@@ -135,8 +134,8 @@ int loop_connected(struct context *ctx, struct boot *b, int64_t result, int *ret
 	}
 	p->area->socket = near;
 	p->area->far_socket = fds[1];
-	*ret_near = fds[0];
-	return 1;
+	r = close_far(ctx, b, fds[0], fds[1]);
+	return r < 0 ? r : 1;
 }
 
 void loop_forget(struct puppet_area *area)
@@ -167,7 +166,7 @@ int loop_take_back(struct context *ctx, struct boot *b)
 }
 
 /* Writes frame and door into the task's slot; then the task may be sent to the loop's entry. */
-static int furnish(struct context *ctx, struct puppet *p, enum door_kind kind, int near)
+static int furnish(struct context *ctx, struct puppet *p, enum door_kind kind)
 {
 	const struct puppet_area *area = p->area;
 	puppet_addr door_at = door_address(area, p->slot);
@@ -183,7 +182,6 @@ static int furnish(struct context *ctx, struct puppet *p, enum door_kind kind, i
 		.socket = area->far_socket,
 		.number = p->slot,
 		.kind = kind,
-		.near = near,
 		.filtered = p->filtered,
 		.sigmask = p->sigmask,
 	};
@@ -212,13 +210,13 @@ static void entry_regs(const struct puppet *p, enum interp_entry entry, struct a
 	arch_enter_regs(ret_regs, &p->regs, p->area->code + entry, door_address(p->area, p->slot));
 }
 
-int loop_enter(struct context *ctx, struct boot *b, int near)
+int loop_enter(struct context *ctx, struct boot *b)
 {
 	struct puppet *p = b->p;
 	struct arch_regs regs;
 	int r;
 
-	r = furnish(ctx, p, DOOR_LOOP, near);
+	r = furnish(ctx, p, DOOR_LOOP);
 	if (r < 0)
 		return r;
 	entry_regs(p, INTERP_ENTRY_BORROWED, &regs);
@@ -233,7 +231,7 @@ int loop_visit(struct context *ctx, struct puppet *p)
 	struct arch_regs regs;
 	int r;
 
-	r = furnish(ctx, p, DOOR_ONCE, -1);
+	r = furnish(ctx, p, DOOR_ONCE);
 	if (r < 0)
 		return r;
 	entry_regs(p, INTERP_ENTRY_BORROWED, &regs);

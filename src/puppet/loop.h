@@ -13,17 +13,17 @@ enum { LOOP_RESERVE = 18 * 1024, LOOP_STACK = 2 * 1024 };
 /* Starts the call that makes the pair of sockets, in a boot session. */
 int loop_connect(struct context *ctx, struct boot *b);
 /*
- * It has ended. 1: ours was taken, and the loop may be entered; *@ret_near is the program's number for
- * it, which is closed there. 0: it cannot be had (a full descriptor table), nothing is
+ * It has ended. 1: ours was taken, and the call that closes it in the program was started: the
+ * loop may be entered when that ends. 0: it cannot be had (a full descriptor table), nothing is
  * left of it: tables must run the slow way.
  */
-int loop_connected(struct context *ctx, struct boot *b, int64_t result, int *ret_near);
+int loop_connected(struct context *ctx, struct boot *b, int64_t result);
 /* Starts the call that closes the far end; ours is closed. Only where there is one. */
 int loop_disconnect(struct context *ctx, struct boot *b);
 /* Closes ours alone: nothing is left of the program's. */
 void loop_forget(struct puppet_area *area);
 /* From a boot session into the loop. */
-int loop_enter(struct context *ctx, struct boot *b, int near);
+int loop_enter(struct context *ctx, struct boot *b);
 /* Out of the loop: parked, but still with the loop's registers. In two halves, or whole. */
 int loop_call_back(struct context *ctx, struct puppet *p);
 int loop_park(struct context *ctx, struct puppet *p);

@@ -40,14 +40,6 @@ static int64_t call(uint64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 	return r;
 }
 
-/* As long as it is open here, too, the coordinator's death would not be the end of the stream. */
-static void close_near(struct borrowed_door *door)
-{
-	if (door->near >= 0)
-		(void)call(__NR_close, (uint64_t)door->near, 0, 0, 0);
-	door->near = -1;
-}
-
 /* 1: a table has come. 0: the coordinator is gone. */
 static int wait_ring(const struct borrowed_door *door)
 {
@@ -99,7 +91,6 @@ void borrowed_loop(struct borrowed_door *door, int home)
 {
 	struct interp_slot *slot = (struct interp_slot *)door->slot;
 
-	close_near(door);
 	while (!home && (door->kind == DOOR_ONCE || wait_ring(door))) {
 		interp_run(slot);
 		if (!answer(door))

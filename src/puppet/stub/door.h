@@ -50,8 +50,8 @@ struct borrowed_door {
 	uint32_t filtered; /* under seccomp: no system call on the way home but rt_sigreturn */
 	/* An interrupted call: where the frame says that it is called again, and what to write
 	 * there for EINTR. */
-	uint32_t call;	  /* enum door_call */
-	int32_t near;	  /* the coordinator's end, as long as it is open here, too; or -1 */
+	uint32_t call; /* enum door_call */
+	uint32_t pad;
 	uint64_t sigmask; /* the task's own */
 	uint64_t ip_at;	  /* addresses */
 	uint64_t result_at;
