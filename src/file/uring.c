@@ -79,12 +79,13 @@ struct visit {
 static int visit_begin(struct rebuild *r, uint32_t process, uint32_t thread, int ring, int other,
 		       struct visit *v)
 {
+	const struct rebuild_process *p = &r->processes[process - 1];
 	const int fds[2] = {ring, other};
 
-	*v = (struct visit){.r = r, .n = other >= 0 ? 2 : 1};
-	v->puppet = r->processes[process - 1].threads[thread].puppet;
+	*v = (struct visit){.r = r, .puppet = p->threads[thread].puppet, .n = other >= 0 ? 2 : 1};
 	call_table_init(&v->table, r->arena);
-	return puppet_fds_in(r->ctx, v->puppet, fds, v->n, v->number);
+	/* The doorbell is the first thread's; the descriptors are everybody's. */
+	return puppet_fds_in(r->ctx, p->puppet, fds, v->n, v->number);
 }
 
 /* Runs the table, and takes the descriptors back. */

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "fd.h"
 #include "live.h"
 #include "side.h"
@@ -549,6 +550,41 @@ static int check_deferred(void)
 	return 0;
 }
 
+/* Of another thread than the first, which registers it for itself. */
+static int make_thread_part(void)
+{
+	int r = make_deferred();
+	struct io_uring_rsrc_update update = {.offset = 7};
+
+	update.data = (uint64_t)ring.fd;
+	return r != 0 ? r : reg(&ring, IORING_REGISTER_RING_FDS, &update, 1) != 1;
+}
+
+static int make_of_thread(void)
+{
+	return side_run(make_thread_part);
+}
+
+static int check_of_thread(void)
+{
+	CHECK_EQ(enter(&ring, 0, 0), -1);
+	CHECK_EQ(errno, EEXIST);
+	return side_run(check_registered);
+}
+
+static int nothing(void)
+{
+	return 0;
+}
+
+/* Parent and child have the ring and its mappings; who comes next goes on where the other was. */
+static int make_shared(void)
+{
+	int r = make_used();
+
+	return r != 0 ? r : child_start(nothing, check_on, NULL);
+}
+
 static int make_disabled(void)
 {
 	return make_ring(&ring, ENTRIES, IORING_SETUP_R_DISABLED);
@@ -670,6 +706,8 @@ static const struct live_row rows[] = {
 	{.name = "registered", .make = make_registered, .check = check_registered},
 	{.name = "deferred", .make = make_deferred, .check = check_deferred},
 	{.name = "disabled", .make = make_disabled, .check = check_disabled},
+	{.name = "of one thread", .make = make_of_thread, .check = check_of_thread},
+	{.name = "shared", .make = make_shared, .check = child_check},
 	{.name = "two", .make = make_two, .check = check_two},
 	{.name = "not for children",
 	 .make = make_not_for_children,
