@@ -80,6 +80,17 @@ static bool is_deleted_name(const Coppice__Checkpoint *image, const struct walk_
 	       image->inodes[inode->index]->unlinked;
 }
 
+/*
+ * What a TCP connection's peer may send can have grown since, as a new socket has more room for it, and a
+ * late confirmation or a look at the queue tells so; it never shrinks (tcp_select_window()).
+ */
+static bool is_larger_window(const struct difference *d)
+{
+	return d->a && d->b &&
+	       walk_path_matches(d->path, "files[].tcp.connection.receive_window") &&
+	       *(const uint32_t *)d->b > *(const uint32_t *)d->a;
+}
+
 /* What a stub has none of yet. */
 static bool is_register(const struct walk_path *path)
 {
@@ -97,7 +108,7 @@ static bool may_differ(void *data, const struct difference *d)
 	for (size_t i = 0; i < ARRAY_SIZE(unpreservable); i++)
 		if (walk_path_matches(d->path, unpreservable[i].path))
 			return true;
-	return is_deleted_name(comparison->image, d->path);
+	return is_larger_window(d) || is_deleted_name(comparison->image, d->path);
 }
 
 static int pass_on(void *data, const struct difference *d)

@@ -159,6 +159,15 @@ static int read_unread(struct collect *c, int fd, const Coppice__SocketOptions *
 	return r;
 }
 
+/* tcp_receive_window(): rcv_wnd counts from where the peer was told of it. */
+static uint32_t receive_window(const struct tcp_repair_state *state)
+{
+	uint32_t edge = state->window.rcv_wup + state->window.rcv_wnd;
+	int32_t left = (int32_t)(edge - state->receive_seq);
+
+	return left > 0 ? (uint32_t)left : 0;
+}
+
 static void fill_connection(Coppice__TcpConnection *to, const struct tcp_repair_state *from,
 			    const struct tcp_info *info)
 {
@@ -174,8 +183,7 @@ static void fill_connection(Coppice__TcpConnection *to, const struct tcp_repair_
 	to->window_update = from->window.snd_wl1;
 	to->send_window = from->window.snd_wnd;
 	to->max_window = from->window.max_window;
-	to->receive_window = from->window.rcv_wnd;
-	to->window_edge = from->window.rcv_wup;
+	to->receive_window = receive_window(from);
 }
 
 static int collect_connection(struct collect *c, int fd, Coppice__TcpSocket *socket,

@@ -146,14 +146,15 @@ static int put_unread(struct rebuild *r, const ProtobufCBinaryData *data, int fd
 }
 
 /* Closes the window towards the peer behind the first @len bytes that are queued. */
-static int close_window(struct rebuild *r, const Coppice__TcpConnection *conn, int fd, size_t len)
+static int close_window(struct rebuild *r, const Coppice__TcpSocket *socket, int fd, size_t len)
 {
+	const Coppice__TcpConnection *conn = socket->connection;
 	const struct tcp_repair_window window = {
 		.snd_wl1 = conn->window_update,
 		.snd_wnd = (uint32_t)len,
 		.max_window = MAX((uint32_t)len, conn->max_window),
 		.rcv_wnd = conn->receive_window,
-		.rcv_wup = conn->window_edge,
+		.rcv_wup = conn->receive_seq - tcp_fin_received(socket),
 	};
 
 	return tcp_repair_set_window(r->ctx, fd, &window);
@@ -181,7 +182,7 @@ static int put_unacked(struct rebuild *r, const Coppice__TcpSocket *socket, int 
 		result = put(r, fd, conn->unacked.data, sent);
 	if (result < 0 || sent == conn->unacked.len)
 		return result;
-	result = close_window(r, conn, fd, sent);
+	result = close_window(r, socket, fd, sent);
 	if (result >= 0)
 		result = tcp_repair_off(r->ctx, fd);
 	if (result >= 0)
@@ -241,7 +242,7 @@ static int queue_fin(struct rebuild *r, const Coppice__TcpSocket *socket, int fd
 	const Coppice__TcpConnection *conn = socket->connection;
 	bool sent = conn->unsent == 0;
 	int result = sent ? tcp_repair_select(r->ctx, fd, TCP_SEND_QUEUE)
-			  : close_window(r, conn, fd, conn->unacked.len - unsent_bytes(socket));
+			  : close_window(r, socket, fd, conn->unacked.len - unsent_bytes(socket));
 
 	if (result >= 0 && !sent)
 		result = tcp_repair_off(r->ctx, fd);
@@ -291,7 +292,7 @@ static int set_windows(struct rebuild *r, const Coppice__TcpConnection *conn, in
 		.snd_wnd = conn->send_window,
 		.max_window = conn->max_window,
 		.rcv_wnd = conn->receive_window,
-		.rcv_wup = conn->window_edge,
+		.rcv_wup = conn->receive_seq,
 	};
 
 	return tcp_repair_set_window(r->ctx, fd, &window);
