@@ -93,6 +93,9 @@ static int collect_options(struct collect *c, const struct file_probe *probe,
 	/* MPTCP hands connections out with 0, which means 1 and cannot be set (sock_rcvlowat()) */
 	if (r >= 0 && socket->options->receive_low_water == 0)
 		socket->options->receive_low_water = 1;
+	/* SK_FORCE_REUSE, of repair mode: a coppice was killed in it, and what it was is not known */
+	if (r >= 0 && socket->options->reuse_addr > 1)
+		socket->options->reuse_addr = 0;
 	if (r >= 0)
 		r = inet_options_collect(c, probe, (int)socket->family, &socket->ip, &socket->ipv6);
 	if (r >= 0)

@@ -4,8 +4,11 @@
  * numbers and what is queued for sending; one that is connected is so at once, with the numbers it
  * was given; what is written into a queue is there, and nothing is sent; closed, it is silently gone.
  *
- * The mode belongs to the socket, not to who switched it on: it stays if coppice dies. So while a
- * socket is only looked at, it lasts for a few calls, which are all in tcp_repair_read().
+ * The mode belongs to the socket, not to who switched it on: it stays if coppice is killed. So while a
+ * socket is only looked at, it lasts for a dozen calls, which are all in tcp_repair_read(), some tens of
+ * microseconds; and before the kill, from tcp_disarm() of the first connection on. A socket that is left
+ * in it neither sends nor lets its program read, until another coppice dumps it: that reads it, and
+ * switches the mode off.
  */
 #pragma once
 
