@@ -70,6 +70,8 @@ struct collect_files {
 	struct hold *hold;	     /* packets of the tree's connections; owned (files_unhold) */
 	struct hold_flow *tcp_flows; /* all connections, sorted; NULL: not gathered yet */
 	size_t n_tcp_flows;
+	ino_t *signed_sockets; /* with keys of MD5; see tcp-signed.c */
+	size_t n_signed_sockets;
 	bool termios_seen;	       /* the terminal's settings are in some TtyFile */
 	uint64_t netns_cookie;	       /* of coppice's own network namespace; 0: not asked yet */
 	struct lock_line *locks_shown; /* by the descriptors of the tree */

@@ -350,6 +350,8 @@ int tcp_collect_late(struct collect *c, const struct file_probe *probe, Coppice_
 
 	if (r >= 0)
 		r = file_probe_dup(c, probe, &fd);
+	if (r >= 0)
+		r = tcp_refuse_signed(c, probe, fd);
 	return r < 0 ? r : collect_state(c, probe, fd, file->tcp);
 }
 

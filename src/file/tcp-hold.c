@@ -113,6 +113,8 @@ int tcp_hold_collect(struct collect *c)
 	if (files->tcp_flows)
 		return 0;
 	r = gather(c);
+	if (r >= 0)
+		r = tcp_signed_collect(c);
 	if (r < 0 || c->stubs || files->n_tcp_flows == 0)
 		return r; /* of a restored tree they are held back already */
 	held = arena_new_n(c->arena, struct hold_flow, files->n_tcp_flows);

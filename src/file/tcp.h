@@ -31,6 +31,10 @@ int tcp_create(struct rebuild *r, const Coppice__File *file, int *ret_fd);
 int tcp_connect(struct rebuild *r, const Coppice__File *file, int fd);
 int tcp_last(struct rebuild *r, const Coppice__File *file, int fd);
 
+/* Which sockets sign their segments; all at once, as there are few. (tcp-signed.c) */
+int tcp_signed_collect(struct collect *c);
+int tcp_refuse_signed(struct collect *c, const struct file_probe *probe, int fd);
+
 /* A new socket becomes the connection, with what is queued, in its state. (tcp-connection.c) */
 int tcp_connection_make(struct rebuild *r, const Coppice__TcpSocket *socket, int fd);
 /* A new socket becomes one whose connection is over. (tcp-connection.c) */

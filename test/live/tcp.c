@@ -575,6 +575,17 @@ static int check_urgent(void)
 	return 0;
 }
 
+static int make_signed(void)
+{
+	struct tcp_md5sig key = {.tcpm_keylen = 3, .tcpm_key = "key"};
+
+	listener = listen_at(PORT, 5);
+	(void)address(&key.tcpm_addr, 0);
+	if (setsockopt(listener, IPPROTO_TCP, TCP_MD5SIG, &key, sizeof(key)) < 0)
+		return live_fail("no TCP_MD5SIG"), 77;
+	return 0;
+}
+
 /* ---- both ends in the tree ------------------------------------------------------------------- */
 
 static int other;
@@ -852,6 +863,7 @@ static const struct live_row rows[] = {
 	{.name = "in flight, refused",
 	 .make = make_in_flight,
 	 .refused = "1 connections wait to be accepted"},
+	{.name = "signed", .make = make_signed, .refused = "its segments are signed"},
 	{.name = "urgent",
 	 .make = make_urgent,
 	 .check = check_urgent,
