@@ -6,6 +6,7 @@
 #include "checkpoint/collect-steps.h"
 #include "checkpoint/outside.h"
 #include "file/fdtable.h"
+#include "file/hold.h"
 #include "kernel/proc-ahead.h"
 #include "kernel/proc.h"
 #include "kernel/view.h"
@@ -19,7 +20,11 @@
 void collect_init(struct collect *c, struct context *ctx, struct arena *arena,
 		  const struct collect_options *opt)
 {
-	*c = (struct collect){.ctx = ctx, .arena = arena, .opt = *opt, .hide_fd_from = INT_MAX};
+	*c = (struct collect){.ctx = ctx,
+			      .arena = arena,
+			      .opt = *opt,
+			      .hide_fd_from = INT_MAX,
+			      .hold_fd = hold_reserve()};
 }
 
 void collect_deinit(struct collect *c)
@@ -27,6 +32,9 @@ void collect_deinit(struct collect *c)
 	c->ahead = proc_ahead_end(c->ahead);
 	files_collect_deinit(c);
 	files_unhold(c);
+	if (c->ctx)
+		close_guard(&c->hold_fd);
+	c->hold_fd = -EBADF;
 	witnesses_free(c->witnesses);
 	c->witnesses = NULL;
 	kernel_view_free(c->view);

@@ -5,6 +5,7 @@
 
 #include "checkpoint/origin.h"
 #include "file/fdtable.h"
+#include "file/hold.h"
 #include "file/inode.h"
 #include "kernel/proc.h"
 #include "kind/task.h"
@@ -143,7 +144,8 @@ int rebuild_init(struct rebuild *r, struct context *ctx, struct arena *arena,
 {
 	int rc;
 
-	*r = (struct rebuild){.ctx = ctx, .arena = arena, .cp = cp, .opt = *opt};
+	*r = (struct rebuild){
+		.ctx = ctx, .arena = arena, .cp = cp, .opt = *opt, .hold_fd = hold_reserve()};
 	rc = init_processes(r);
 	if (rc < 0)
 		return rc;
@@ -159,6 +161,9 @@ int rebuild_init(struct rebuild *r, struct context *ctx, struct arena *arena,
 void rebuild_deinit(struct rebuild *r)
 {
 	rebuild_files_unhold(r, false);
+	if (r->ctx)
+		close_guard(&r->hold_fd);
+	r->hold_fd = -EBADF;
 	rebuild_files_deinit(r);
 	rebuild_inodes_deinit(r);
 	for (size_t i = 0; i < r->n_user_ns; i++)

@@ -20,11 +20,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <nftables/libnftables.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/select.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -219,8 +221,31 @@ static int add_table(struct context *ctx, struct hold *hold, const char *name, c
 
 /* ---- the holds ----------------------------------------------------------------------------- */
 
-static int open_nft(struct context *ctx, struct hold *hold)
+int hold_reserve(void)
 {
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* The library's socket gets the lowest number that is free. */
+static int check_number(struct context *ctx)
+{
+	_cleanup_close_ int fd = hold_reserve();
+
+	if (fd >= 0 && fd < FD_SETSIZE)
+		return 0;
+	return err_msg(ctx, -EMFILE, "no descriptor below %d is free, which libnftables needs",
+		       FD_SETSIZE);
+}
+
+static int open_nft(struct context *ctx, struct hold *hold, int *reserved)
+{
+	int r;
+
+	close_guard(reserved);
+	*reserved = -EBADF;
+	r = check_number(ctx);
+	if (r < 0)
+		return r;
 	hold->nft = nft_ctx_new(NFT_CTX_DEFAULT);
 	if (!hold->nft)
 		return err_msg(ctx, -ENOMEM, "libnftables cannot be used");
@@ -239,7 +264,8 @@ static int choose_id(struct context *ctx, struct hold *hold)
 	return 0;
 }
 
-int hold_begin(struct context *ctx, const struct hold_flow *flows, size_t n, struct hold **ret_hold)
+int hold_begin(struct context *ctx, const struct hold_flow *flows, size_t n, int *reserved,
+	       struct hold **ret_hold)
 {
 	_cleanup_(hold_endp) struct hold *hold = calloc(1, sizeof(*hold));
 	char name[TABLE_NAME];
@@ -254,7 +280,7 @@ int hold_begin(struct context *ctx, const struct hold_flow *flows, size_t n, str
 	hold->n_flows = n;
 	r = choose_id(ctx, hold);
 	if (r >= 0)
-		r = open_nft(ctx, hold);
+		r = open_nft(ctx, hold, reserved);
 	if (r >= 0)
 		r = sweep(ctx, hold->nft);
 	if (r < 0)

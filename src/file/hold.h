@@ -28,11 +28,17 @@ struct hold_flow {
 enum { HOLD_MARK = 0x0c099 };
 
 /*
+ * libnftables waits by select(), which knows descriptors below FD_SETSIZE only. So one is taken early, for
+ * nothing, and given back when the library needs it. -EBADF if there is none.
+ */
+int hold_reserve(void);
+
+/*
  * Drops the packets of @flows from now on, until hold_end, or until this process dies in whatever
  * way. What a coppice that died between a dump's end and the tree's has left over is removed
- * first. *@ret_hold is owned by the caller.
+ * first. *@reserved is what hold_reserve gave; it is closed. *@ret_hold is owned by the caller.
  */
-int hold_begin(struct context *ctx, const struct hold_flow *flows, size_t n,
+int hold_begin(struct context *ctx, const struct hold_flow *flows, size_t n, int *reserved,
 	       struct hold **ret_hold);
 /* Lets them through again. Takes NULL. */
 void hold_end(struct hold *hold);

@@ -124,7 +124,7 @@ int tcp_hold_collect(struct collect *c)
 		if ((c->opt.tcp_established && !c->opt.tcp_close) ||
 		    has_opposite(c, &files->tcp_flows[i]))
 			held[n++] = files->tcp_flows[i];
-	return n == 0 ? 0 : hold_begin(c->ctx, held, n, &files->hold);
+	return n == 0 ? 0 : hold_begin(c->ctx, held, n, &c->hold_fd, &files->hold);
 }
 
 static int disarm_files(struct collect *c)
@@ -183,7 +183,7 @@ int tcp_hold_rebuild(struct rebuild *r)
 		if (msg->kind_case == COPPICE__FILE__KIND_TCP && tcp_has_peer(msg->tcp))
 			flows[n++] = tcp_flow(msg->tcp);
 	}
-	return n == 0 ? 0 : hold_begin(r->ctx, flows, n, &state->hold);
+	return n == 0 ? 0 : hold_begin(r->ctx, flows, n, &r->hold_fd, &state->hold);
 }
 
 int rebuild_files_forget_held(struct rebuild *r)
