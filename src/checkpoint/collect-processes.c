@@ -22,7 +22,6 @@ struct candidate {
 	size_t parent;		    /* index by PID order; SIZE_MAX: outside the tree */
 };
 
-
 /* A descriptor of /proc/TID: unlike /proc/PID it has content when only the leader is dead. */
 static int open_proc(struct collect *c, const struct puppet_process *process, int *ret_fd)
 {
@@ -312,4 +311,3 @@ int collect_processes(struct collect *c, const struct puppet_tree *tree)
 	link_parents(c, order, sorted, n);
 	return 0;
 }
-

@@ -86,11 +86,12 @@ static int add_file(struct uring_reading *s, uint32_t index, uint64_t node)
 	if (r < 0)
 		return r;
 	if (file->file == 0)
-		return uring_refuse(s, "have the program keep a descriptor of it, or unregister it",
-			      arena_printf(s->c->arena,
-					   "is an io_uring whose registered file %u is open under "
-					   "no number",
-					   index));
+		return uring_refuse(
+			s, "have the program keep a descriptor of it, or unregister it",
+			arena_printf(s->c->arena,
+				     "is an io_uring whose registered file %u is open under "
+				     "no number",
+				     index));
 	slot = arena_append(s->c->arena, &s->ring->files, &s->ring->n_files, sizeof(*slot));
 	if (!slot)
 		return err_oom(s->c->ctx);
@@ -186,8 +187,9 @@ static int read_eventfd(struct uring_reading *s)
 	s->ring->eventfd_async = async != 0;
 	return s->ring->eventfd != 0
 		       ? 0
-		       : uring_refuse(s, "have the program keep a descriptor of it, or unregister it",
-				"is an io_uring whose registered eventfd is open under no number");
+		       : uring_refuse(
+				 s, "have the program keep a descriptor of it, or unregister it",
+				 "is an io_uring whose registered eventfd is open under no number");
 }
 
 /* ---- threads that use it -------------------------------------------------------------------- */
@@ -240,8 +242,9 @@ static int read_task(struct uring_reading *s, uint64_t task)
 	if (th)
 		return read_registered(s, task, th);
 	return uring_refuse(s, "dump both together",
-		      arena_printf(s->c->arena,
-				   "is an io_uring that task %d outside the tree has used", tid));
+			    arena_printf(s->c->arena,
+					 "is an io_uring that task %d outside the tree has used",
+					 tid));
 }
 
 static int by_thread(const void *a, const void *b)
@@ -306,11 +309,12 @@ static int claim_mappings(struct uring_reading *s, const struct collect_process 
 		if (map->inode != s->probe->info.ino || strcmp(map->name, s->probe->link) != 0)
 			continue;
 		if (!has_descriptor(s->c, p, file))
-			return uring_refuse(s, "have the program unmap it",
-				      arena_printf(s->c->arena,
-						   "is an io_uring that %s maps without having a "
-						   "descriptor of it",
-						   collect_name(s->c, p)));
+			return uring_refuse(
+				s, "have the program unmap it",
+				arena_printf(s->c->arena,
+					     "is an io_uring that %s maps without having a "
+					     "descriptor of it",
+					     collect_name(s->c, p)));
 		vma = mm->vmas[vma_find(mm, map->start)];
 		vma->file = file;
 	}

@@ -103,7 +103,7 @@ struct collect {
 	size_t n_processes;
 	struct proc_ahead
 		*ahead; /* reads what is below the proc_fds of the processes; see collect_dir */
-	int hold_fd; /* hold_reserve(); owned */
+	int hold_fd;	/* hold_reserve(); owned */
 	struct refusal *refusals;
 	size_t n_refusals;
 	struct collect_files

@@ -112,7 +112,7 @@ struct rebuild {
 	size_t n_refusals;
 	int *user_ns; /* by UserNs.id - 1: descriptors, -EBADF until made; owned */
 	size_t n_user_ns;
-	int hold_fd; /* hold_reserve(); owned */
+	int hold_fd;	 /* hold_reserve(); owned */
 	int fd_base;	 /* see above */
 	bool other_boot; /* the monotonic clocks are others than the image's */
 	/* Things made on disk (deleted files being re-made under a temporary name) to be removed on

@@ -124,7 +124,8 @@ static int borrow_number(struct builder *bu, uint32_t leader, int32_t number, ui
 	int32_t numbers[TREE_LEVELS] = {number};
 
 	if (births_helper(bu, leader, ns, numbers, PLAN_ROLE_LEADER, BIRTH_NONE,
-			  "scaffold: for a foreground group whose number passes on", ret_helper) < 0)
+			  "scaffold: for a foreground group whose number passes on",
+			  ret_helper) < 0)
 		return -ENOMEM;
 	return idmap_set(&bu->numbers, 0, number, owner);
 }
