@@ -67,9 +67,10 @@ static int raw_socket(struct context *ctx, int family, int *ret_fd)
 	return 0;
 }
 
-static int send_packet(struct context *ctx, int family, void *to, socklen_t to_len,
-		       struct iovec *iov)
+static int send_packet(struct context *ctx, int family, void *to, socklen_t to_len, void *head_data,
+		       size_t head_len, const struct iovec *segment)
 {
+	struct iovec iov[2] = {{head_data, head_len}, *segment};
 	const struct msghdr head = {
 		.msg_name = to, .msg_namelen = to_len, .msg_iov = iov, .msg_iovlen = 2};
 	_cleanup_close_ int fd = -EBADF;
@@ -81,13 +82,13 @@ static int send_packet(struct context *ctx, int family, void *to, socklen_t to_l
 }
 
 static int give_v4(struct context *ctx, const struct hold_flow *flow, uint8_t protocol,
-		   struct iovec *iov)
+		   const struct iovec *segment)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET};
 	struct iphdr ip = {
 		.version = 4, /* the kernel fills in checksum and id */
 		.ihl = sizeof(ip) / 4,
-		.tot_len = htons((uint16_t)(sizeof(ip) + iov[1].iov_len)),
+		.tot_len = htons((uint16_t)(sizeof(ip) + segment->iov_len)),
 		.ttl = 64,
 		.protocol = protocol,
 	};
@@ -95,34 +96,32 @@ static int give_v4(struct context *ctx, const struct hold_flow *flow, uint8_t pr
 	memcpy(&ip.saddr, &flow->remote, sizeof(ip.saddr));
 	memcpy(&ip.daddr, &flow->local, sizeof(ip.daddr));
 	to.sin_addr.s_addr = ip.daddr;
-	iov[0] = (struct iovec){&ip, sizeof(ip)};
-	return send_packet(ctx, AF_INET, &to, sizeof(to), iov);
+	return send_packet(ctx, AF_INET, &to, sizeof(to), &ip, sizeof(ip), segment);
 }
 
 static int give_v6(struct context *ctx, const struct hold_flow *flow, uint32_t scope_id,
-		   uint8_t protocol, struct iovec *iov)
+		   uint8_t protocol, const struct iovec *segment)
 {
 	struct sockaddr_in6 to = {
 		.sin6_family = AF_INET6, .sin6_addr = flow->local, .sin6_scope_id = scope_id};
 	struct ipv6hdr ip = {
 		.version = 6,
-		.payload_len = htons((uint16_t)iov[1].iov_len),
+		.payload_len = htons((uint16_t)segment->iov_len),
 		.nexthdr = protocol,
 		.hop_limit = 64,
 		.saddr = flow->remote,
 		.daddr = flow->local,
 	};
 
-	iov[0] = (struct iovec){&ip, sizeof(ip)};
-	return send_packet(ctx, AF_INET6, &to, sizeof(to), iov);
+	return send_packet(ctx, AF_INET6, &to, sizeof(to), &ip, sizeof(ip), segment);
 }
 
 int inet_packet_give(struct context *ctx, const struct hold_flow *flow, uint32_t scope_id,
 		     uint8_t protocol, void *segment, size_t len, size_t checksum_at)
 {
-	struct iovec iov[2] = {{0}, {segment, len}};
+	const struct iovec iov = {segment, len};
 
 	set_checksum(flow, protocol, segment, len, checksum_at);
-	return flow->v6 ? give_v6(ctx, flow, scope_id, protocol, iov)
-			: give_v4(ctx, flow, protocol, iov);
+	return flow->v6 ? give_v6(ctx, flow, scope_id, protocol, &iov)
+			: give_v4(ctx, flow, protocol, &iov);
 }

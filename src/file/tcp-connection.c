@@ -342,12 +342,10 @@ int tcp_connection_make(struct rebuild *r, const Coppice__TcpSocket *socket, int
  */
 static int connect_fake(struct rebuild *r, Coppice__TcpSocket *socket, int fd)
 {
-	Coppice__InetAddress remote = *socket->local;
 	int result = -EADDRNOTAVAIL;
 
-	socket->remote = &remote;
 	for (uint32_t i = 0; result == -EADDRNOTAVAIL && i < FAKE_TRIES; i++) {
-		remote.port = FAKE_PORT + i;
+		socket->remote->port = FAKE_PORT + i;
 		result = connect_remote(r, socket, fd);
 	}
 	return result;
@@ -384,11 +382,13 @@ static int reset_by_peer(struct rebuild *r, const Coppice__TcpSocket *socket, in
 int tcp_over_make(struct rebuild *r, const Coppice__TcpSocket *image, int fd)
 {
 	Coppice__TcpSocket socket = *image;
-	Coppice__InetAddress local;
+	Coppice__InetAddress local, remote;
 	int result;
 
 	choose_local(image, &local);
+	remote = local;
 	socket.local = &local;
+	socket.remote = &remote;
 	result = begin(r, &socket, fd, 0, 0);
 	if (result >= 0)
 		result = connect_fake(r, &socket, fd);
