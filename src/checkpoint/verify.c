@@ -57,6 +57,8 @@ static const struct {
 					   "forked does not exec; setpgid of the "
 					   "process by its parent is all that asks for it"},
 	{"processes[].stop_unnoticed", "asked when a dump settles; nothing changes it here"},
+	{"files[].tcp.tcp.quick_ack",
+	 "set, but the kernel leaves the mode when a confirmation was late"},
 	{"files[].tcp.connection.timestamp", "a clock, which goes on"},
 	{"processes[].posix_timers[].overrun", "the kernel lets nobody set it"},
 };
