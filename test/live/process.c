@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -230,20 +231,25 @@ static int check_dead_leader(void)
 /* The thread that lives on has a child. */
 static void *outlive_with_child(void *data)
 {
+	sem_t *born = data;
+
 	if (fork() == 0)
 		for (;;)
 			(void)pause();
-	return outlive(data);
+	sem_post(born);
+	return outlive(NULL);
 }
 
 static int make_dead_leaders_child(void)
 {
+	static sem_t born;
 	pthread_t thread;
 
 	child = fork();
 	if (child)
 		return child < 0 || await_state(child, 'Z');
-	if (pthread_create(&thread, NULL, outlive_with_child, NULL))
+	if (sem_init(&born, 0, 0) || pthread_create(&thread, NULL, outlive_with_child, &born) ||
+	    sem_wait(&born))
 		_exit(1);
 	pthread_exit(NULL);
 }
