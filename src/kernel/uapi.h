@@ -162,3 +162,11 @@ enum { UAPI_MEMBARRIER_GET_REGISTRATIONS = 1 << 9 };
 #ifndef __NR_mseal
 #define __NR_mseal 462
 #endif
+
+/* ---- ipv6(7) ---- */
+
+/* Some releases of linux/in6.h leave these to the C library, which has not got them. */
+#ifndef IPV6_FLOWINFO
+#define IPV6_FLOWINFO	   11
+#define IPV6_FLOWINFO_SEND 33
+#endif
