@@ -411,6 +411,15 @@ static void compare_all(void)
 
 /* ---- operations */
 
+/* The root may end, and with the root of a container all do. */
+static bool anybody_lives(void)
+{
+	for (uint32_t t = 0; t < world->m.n_tasks; t++)
+		if (world->m.tasks[t].state == MODEL_LIVING)
+			return true;
+	return false;
+}
+
 static uint32_t pick_living(void)
 {
 	uint32_t t;
@@ -600,7 +609,7 @@ static void op_exit(void)
 	say("task %u: exit", task);
 	r = model_exit(&world->m, task, status << 8);
 	if (r < 0)
-		return; /* the root; or what the kernel would hang in */
+		return; /* what the kernel would hang in */
 	(void)order(task, EXIT, status, 0, 0);
 	for (int i = 0; i < 5000 && !is_zombie(world->slots[task].pid); i++)
 		usleep(200);
@@ -735,8 +744,9 @@ static int live(void)
 	if (r < 0)
 		fail("%s", strerror(-r));
 	await(&world->slots[0].done, 0);
-	for (int i = 0;
-	     i < OPS && world->m.n_tasks < TASKS - 1 && world->m.n_namespaces < TASKS - 1; i++) {
+	for (int i = 0; i < OPS && world->m.n_tasks < TASKS - 1 &&
+			world->m.n_namespaces < TASKS - 1 && anybody_lives();
+	     i++) {
 		random_op();
 		if (i % 10 == 0)
 			compare_all();
