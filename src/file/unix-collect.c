@@ -93,6 +93,7 @@ static int collect_reset(struct collect *c, const struct file_probe *probe,
 int unix_collect(struct collect *c, const struct file_probe *probe, Coppice__File *file)
 {
 	Coppice__UnixSocket *msg = arena_new(c->arena, Coppice__UnixSocket);
+	size_t refusals = c->n_refusals;
 	struct unix_sight *sight;
 	bool readable = false;
 	int r;
@@ -101,6 +102,10 @@ int unix_collect(struct collect *c, const struct file_probe *probe, Coppice__Fil
 		return err_oom(c->ctx);
 	coppice__unix_socket__init(msg);
 	file->unix_socket = msg;
+	/* First, as unix_diag does not know sockets of other network namespaces, which this refuses. */
+	r = socket_options_collect(c, probe, &msg->options);
+	if (r < 0 || c->n_refusals > refusals)
+		return r;
 	r = find_sight(c, probe, &sight);
 	if (r < 0)
 		return r;
@@ -108,9 +113,7 @@ int unix_collect(struct collect *c, const struct file_probe *probe, Coppice__Fil
 	msg->shutdown = sight->shutdown;
 	msg->listening = sight->listening;
 	msg->backlog = sight->listening ? sight->backlog : 0;
-	r = socket_options_collect(c, probe, &msg->options);
-	if (r >= 0)
-		r = copy_name(c, sight, msg);
+	r = copy_name(c, sight, msg);
 	if (r >= 0)
 		r = unix_credentials_collect(c, probe, &msg->credentials);
 	if (r >= 0)

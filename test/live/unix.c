@@ -7,9 +7,11 @@
 #include "live.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/sockios.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -655,6 +657,18 @@ static int check_shared(void)
 	return 0;
 }
 
+/* The program itself is where coppice is. */
+static int make_other_netns(void)
+{
+	int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+
+	CHECK(own >= 0);
+	CHECK_EQ(unshare(CLONE_NEWNET), 0);
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, end), 0);
+	CHECK_EQ(setns(own, CLONE_NEWNET), 0);
+	return close(own);
+}
+
 static const struct live_row rows[] = {
 	{.name = "stream", .make = make_stream, .check = check_stream},
 	{.name = "packets", .make = make_packets, .check = check_packets},
@@ -699,6 +713,9 @@ static const struct live_row rows[] = {
 	 .make = make_outside_datagrams,
 	 .check = check_outside_datagrams,
 	 .dump_options = "--ext-unix-sk"},
+	{.name = "other network namespace",
+	 .make = make_other_netns,
+	 .refused = "a socket of another network namespace than"},
 	{.name = "shared", .make = make_shared, .check = check_shared},
 };
 
