@@ -50,9 +50,10 @@ static const struct option options_table[] = {
 	OPTION(SO_REUSEPORT, reuse_port, SOCKET_EARLY),
 	OPTION(SO_BROADCAST, broadcast, SOCKET_EARLY),
 	OPTION(SO_DONTROUTE, dont_route, SOCKET_EARLY),
-	OPTION(SO_PRIORITY, priority, SOCKET_EARLY),
 	OPTION(SO_MARK, mark, SOCKET_EARLY),
 	OPTION(SO_NO_CHECK, no_check, SOCKET_EARLY),
+	/* After IP_TOS, which sets it as well (do_ip_setsockopt()). */
+	OPTION(SO_PRIORITY, priority, SOCKET_LATE),
 	OPTION(SO_DEBUG, debug, SOCKET_LATE),
 	OPTION(SO_KEEPALIVE, keep_alive, SOCKET_LATE),
 	OPTION(SO_OOBINLINE, oob_inline, SOCKET_LATE),

@@ -134,6 +134,7 @@ static const struct {
 	{SOL_SOCKET, SO_REUSEADDR, 1},
 	{SOL_SOCKET, SO_PEEK_OFF, 4},
 	{SOL_IP, IP_TOS, 0x20},
+	{SOL_SOCKET, SO_PRIORITY, 2}, /* IP_TOS has made it another */
 	{SOL_IP, IP_TTL, 9},
 	{SOL_IP, IP_PKTINFO, 1},
 	{SOL_IP, IP_MULTICAST_IF, 0x0100007f},
