@@ -241,6 +241,13 @@ static int collect_max_segment(struct collect *c, int fd, Coppice__TcpOptions *t
 	return 0;
 }
 
+static int refuse_mptcp(struct collect *c, const struct file_probe *probe)
+{
+	return refuse(c, probe, NULL,
+		      "is a connection of MPTCP, whose queues and numbers the kernel shows to "
+		      "nobody; a client gets plain TCP with GODEBUG=multipathtcp=0");
+}
+
 /* A socket in TCP_CLOSE: never connected, or not any more. */
 static int collect_closed(struct collect *c, const struct file_probe *probe, int fd,
 			  Coppice__TcpSocket *socket)
@@ -256,6 +263,8 @@ static int collect_closed(struct collect *c, const struct file_probe *probe, int
 			      "its connection failed, and the program has not been told yet; which "
 			      "error it will be cannot be looked at without taking it away");
 	socket->over = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+	if (socket->over && socket->mptcp)
+		return refuse_mptcp(c, probe);
 	return socket->over ? read_unread(c, fd, socket->options, &socket->unread)
 			    : collect_max_segment(c, fd, socket->tcp);
 }
@@ -293,9 +302,7 @@ static int refuse_connected(struct collect *c, const struct file_probe *probe,
 	char local[INET_ADDRESS_TEXT], remote[INET_ADDRESS_TEXT];
 
 	if (socket->mptcp)
-		return refuse(c, probe, NULL,
-			      "is a connection of MPTCP, whose queues and numbers the kernel shows "
-			      "to nobody; a client gets plain TCP with GODEBUG=multipathtcp=0");
+		return refuse_mptcp(c, probe);
 	if (!socket->remote)
 		return refuse(c, probe, "try again when it is connected", "is being connected");
 	if (c->opt.tcp_established || tcp_peer_in_tree(c, socket))
@@ -307,7 +314,10 @@ static int refuse_connected(struct collect *c, const struct file_probe *probe,
 			      inet_address_text(socket->remote, remote));
 }
 
-/* --tcp-close: the program will find that the peer has ended the connection. */
+/*
+ * --tcp-close: the program will find that the peer has ended the connection. Not of MPTCP, which has no
+ * repair mode to make such a socket by (tcp_over_make()).
+ */
 static void give_up(Coppice__TcpSocket *socket)
 {
 	socket->state = COPPICE__TCP_STATE__TCP_STATE_CLOSE;
@@ -330,7 +340,7 @@ static int collect_state(struct collect *c, const struct file_probe *probe, int 
 		return collect_closed(c, probe, fd, socket);
 	if (socket->state == COPPICE__TCP_STATE__TCP_STATE_LISTEN)
 		return collect_listening(c, probe, fd, socket, &info);
-	if (c->opt.tcp_close && !tcp_peer_in_tree(c, socket)) {
+	if (c->opt.tcp_close && !socket->mptcp && !tcp_peer_in_tree(c, socket)) {
 		give_up(socket);
 		return 0;
 	}

@@ -693,6 +693,31 @@ static int make_mptcp_connected(void)
 	return other < 0;
 }
 
+static int make_mptcp_given_up(void)
+{
+	int r = make_mptcp_connected();
+
+	return r != 0 ? r : peer_start(other, NULL, NULL);
+}
+
+/* Both sides have ended it. */
+static int make_mptcp_over(void)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+	int r = make_mptcp_connected();
+
+	if (r != 0)
+		return r;
+	CHECK_EQ(close(other), 0);
+	CHECK(expect_end(fd) == 0);
+	CHECK_EQ(shutdown(fd, SHUT_WR), 0);
+	do
+		CHECK_EQ(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+	while (info.tcpi_state != TCP_CLOSE && poll(NULL, 0, 1) == 0);
+	return 0;
+}
+
 /* A group that shares a port, and one of them is IPv6 only. */
 static int group[3];
 
@@ -845,6 +870,11 @@ static const struct live_row rows[] = {
 	 .make = make_mptcp_connected,
 	 .dump_options = "--tcp-established",
 	 .refused = "is a connection of MPTCP"},
+	{.name = "mptcp given up",
+	 .make = make_mptcp_given_up,
+	 .dump_options = "--tcp-close",
+	 .refused = "is a connection of MPTCP"},
+	{.name = "mptcp over", .make = make_mptcp_over, .refused = "is a connection of MPTCP"},
 	{.name = "both ends", .make = make_both, .check = check_both},
 	{.name = "bare", .make = make_bare, .check = check_bare},
 	{.name = "group", .make = make_group, .check = check_group},
