@@ -134,6 +134,29 @@ static int count(struct context *ctx, int fd, unsigned long request, const char 
 }
 
 /*
+ * SIOCINQ counts up to a byte that was sent as urgent, unless SO_OOBINLINE is set, and a look ends there
+ * (tcp_inq(), tcp_recvmsg_locked()), even if the program has received that byte by MSG_OOB already, when
+ * poll() tells of none any more. Whether there is more behind it, SO_OOBINLINE shows.
+ */
+static int count_behind_urgent(struct context *ctx, int fd, int *ret)
+{
+	const int on = 1, off = 0;
+	int up_to, all;
+	int r = count(ctx, fd, SIOCINQ, "SIOCINQ", &up_to);
+
+	if (r < 0)
+		return r;
+	if (setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)) < 0)
+		return err_sys(ctx, -errno, "setsockopt(SO_OOBINLINE)");
+	r = count(ctx, fd, SIOCINQ, "SIOCINQ", &all);
+	if (setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &off, sizeof(off)) < 0 && r >= 0)
+		r = err_sys(ctx, -errno, "setsockopt(SO_OOBINLINE)");
+	if (r >= 0)
+		*ret = all - up_to;
+	return r;
+}
+
+/*
  * What has come and was not read yet. With SO_PEEK_OFF a look has to start where the queue does, and
  * must not move on what the program set.
  */
@@ -248,12 +271,39 @@ static int refuse_mptcp(struct collect *c, const struct file_probe *probe)
 		      "nobody; a client gets plain TCP with GODEBUG=multipathtcp=0");
 }
 
+static int refuse_urgent(struct collect *c, const struct file_probe *probe, int fd,
+			 short *ret_events)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLPRI | POLLRDHUP};
+
+	if (poll(&pfd, 1, 0) < 0)
+		return err_sys(c->ctx, -errno, "poll()");
+	*ret_events = pfd.revents;
+	if (!(pfd.revents & POLLPRI))
+		return 0;
+	return refuse(c, probe, "let it read it", "has urgent data that was not read yet");
+}
+
+static int refuse_behind_urgent(struct collect *c, const struct file_probe *probe, int fd,
+				const Coppice__SocketOptions *options)
+{
+	int behind = 0;
+	int r = options->oob_inline ? 0 : count_behind_urgent(c->ctx, fd, &behind);
+
+	if (r < 0 || behind == 0)
+		return r;
+	return refuse(c, probe, "let it read it",
+		      "has data that was not read yet, in which urgent data was");
+}
+
 /* A socket in TCP_CLOSE: never connected, or not any more. */
 static int collect_closed(struct collect *c, const struct file_probe *probe, int fd,
 			  Coppice__TcpSocket *socket)
 {
 	struct pollfd pfd = {.fd = fd};
+	short events;
 	char byte;
+	int r;
 
 	socket->remote = NULL;
 	if (poll(&pfd, 1, 0) < 0)
@@ -265,8 +315,12 @@ static int collect_closed(struct collect *c, const struct file_probe *probe, int
 	socket->over = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
 	if (socket->over && socket->mptcp)
 		return refuse_mptcp(c, probe);
-	return socket->over ? read_unread(c, fd, socket->options, &socket->unread)
-			    : collect_max_segment(c, fd, socket->tcp);
+	if (!socket->over)
+		return collect_max_segment(c, fd, socket->tcp);
+	r = refuse_urgent(c, probe, fd, &events);
+	if (r >= 0)
+		r = refuse_behind_urgent(c, probe, fd, socket->options);
+	return r < 0 ? r : read_unread(c, fd, socket->options, &socket->unread);
 }
 
 /* For a listening socket TCP_INFO tells its queue of connections that wait for accept(). */
@@ -281,19 +335,6 @@ static int collect_listening(struct collect *c, const struct file_probe *probe, 
 		"%s, fd %d (TCP %s): %u connections wait to be accepted, and cannot be "
 		"put into a queue again",
 		collect_name(c, probe->process), probe->number, probe->link, info->tcpi_unacked);
-}
-
-static int refuse_urgent(struct collect *c, const struct file_probe *probe, int fd,
-			 short *ret_events)
-{
-	struct pollfd pfd = {.fd = fd, .events = POLLPRI | POLLRDHUP};
-
-	if (poll(&pfd, 1, 0) < 0)
-		return err_sys(c->ctx, -errno, "poll()");
-	*ret_events = pfd.revents;
-	if (!(pfd.revents & POLLPRI))
-		return 0;
-	return refuse(c, probe, "let it read it", "has urgent data that was not read yet");
 }
 
 static int refuse_connected(struct collect *c, const struct file_probe *probe,
@@ -347,6 +388,8 @@ static int collect_state(struct collect *c, const struct file_probe *probe, int 
 	r = refuse_connected(c, probe, socket);
 	if (r >= 0)
 		r = refuse_urgent(c, probe, fd, &events);
+	if (r >= 0 && c->n_refusals == refusals)
+		r = refuse_behind_urgent(c, probe, fd, socket->options);
 	if (r < 0 || c->n_refusals > refusals)
 		return r;
 	socket->shut_read = events & POLLRDHUP;

@@ -575,6 +575,35 @@ static int check_urgent(void)
 	return 0;
 }
 
+/* The urgent byte is received, what came before and after it is not. */
+static int make_urgent_taken(void)
+{
+	char byte = 0;
+	int peer;
+
+	CHECK(make_pair(&peer) == 0);
+	CHECK_EQ(send(peer, "before", 6, 0), 6);
+	CHECK_EQ(send(peer, "!", 1, MSG_OOB), 1);
+	CHECK_EQ(send(peer, "after", 5, 0), 5);
+	while (recv(fd, &byte, 1, MSG_OOB) != 1)
+		CHECK(poll(NULL, 0, 1) == 0);
+	return 0;
+}
+
+static int check_urgent_taken(void)
+{
+	char buf[16];
+	int inline_now = -1;
+	socklen_t len = sizeof(inline_now);
+
+	CHECK_EQ(getsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &inline_now, &len), 0);
+	CHECK_EQ(inline_now, 0);
+	CHECK_EQ(recv(fd, buf, sizeof(buf), 0), 6);
+	CHECK_EQ(recv(fd, buf, sizeof(buf), 0), 5);
+	CHECK(memcmp(buf, "after", 5) == 0);
+	return 0;
+}
+
 static int make_signed(void)
 {
 	struct tcp_md5sig key = {.tcpm_keylen = 3, .tcpm_key = "key"};
@@ -898,6 +927,11 @@ static const struct live_row rows[] = {
 	 .make = make_urgent,
 	 .check = check_urgent,
 	 .refused = "has urgent data that was not read yet"},
+	{.name = "urgent, taken",
+	 .make = make_urgent_taken,
+	 .check = check_urgent_taken,
+	 .dump_options = "--tcp-established",
+	 .refused = "in which urgent data was"},
 	{.name = "failed",
 	 .make = make_failed,
 	 .check = check_failed,
