@@ -18,6 +18,8 @@
 #include "util/cleanup.h"
 #include "util/context.h"
 
+enum { TTL = 255 }; /* IP_MINTTL and IPV6_MINHOPCOUNT ask for at most that */
+
 /* What the checksum covers before the header (RFC 9293, 3.1); a sum does not care about places. */
 struct pseudo {
 	uint8_t addresses[32];
@@ -89,7 +91,7 @@ static int give_v4(struct context *ctx, const struct hold_flow *flow, uint8_t pr
 		.version = 4, /* the kernel fills in checksum and id */
 		.ihl = sizeof(ip) / 4,
 		.tot_len = htons((uint16_t)(sizeof(ip) + segment->iov_len)),
-		.ttl = 64,
+		.ttl = TTL,
 		.protocol = protocol,
 	};
 
@@ -108,7 +110,7 @@ static int give_v6(struct context *ctx, const struct hold_flow *flow, uint32_t s
 		.version = 6,
 		.payload_len = htons((uint16_t)segment->iov_len),
 		.nexthdr = protocol,
-		.hop_limit = 64,
+		.hop_limit = TTL,
 		.saddr = flow->remote,
 		.daddr = flow->local,
 	};

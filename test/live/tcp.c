@@ -390,6 +390,18 @@ static int make_close_wait(void)
 	return await_state(TCP_CLOSE_WAIT);
 }
 
+/* As routers talk to each other: nothing is taken that could have come from afar. */
+static int make_near(void)
+{
+	const int most = 255;
+	int peer;
+
+	CHECK(make_pair(&peer) == 0);
+	CHECK_EQ(setsockopt(peer, SOL_IP, IP_TTL, &most, sizeof(most)), 0);
+	CHECK_EQ(setsockopt(fd, SOL_IP, IP_MINTTL, &most, sizeof(most)), 0);
+	return peer_start(peer, peer_ends, peer_reads_all) || await_state(TCP_CLOSE_WAIT);
+}
+
 static int check_close_wait(void)
 {
 	CHECK_EQ(state_of(fd), TCP_CLOSE_WAIT);
@@ -888,6 +900,7 @@ static const struct live_row rows[] = {
 	{.name = "FIN_WAIT1", .make = make_fin_wait1, .check = check_fin_wait1, KEPT},
 	{.name = "FIN_WAIT2", .make = make_fin_wait2, .check = check_fin_wait2, KEPT},
 	{.name = "CLOSE_WAIT", .make = make_close_wait, .check = check_close_wait, KEPT},
+	{.name = "CLOSE_WAIT from near", .make = make_near, .check = check_close_wait, KEPT},
 	{.name = "LAST_ACK", .make = make_last_ack, .check = check_last_ack, KEPT},
 	{.name = "CLOSING", .make = make_closing, .check = check_closing, KEPT},
 	{.name = "over", .make = make_over, .check = check_over, KEPT},
