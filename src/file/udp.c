@@ -9,8 +9,9 @@
  * it came in by (it is the loopback device now), when, and the fields of its IP header.
  *
  * Refused: a datagram that is not sent yet (UDP_CORK, MSG_MORE: nobody can read it), sockets that unpack
- * other protocols in the kernel (UDP_ENCAP), an error that was not fetched, and datagrams that wait
- * while UDP_GRO may have joined them.
+ * other protocols in the kernel (UDP_ENCAP), an error that was not fetched, sockets that are shut down for
+ * reading, and datagrams that wait while UDP_GRO may have joined them, or at a socket to which none of ours
+ * would come.
  */
 #include <errno.h>
 #include <linux/sockios.h>
@@ -36,7 +37,12 @@
 #include "util/cleanup.h"
 #include "util/macro.h"
 
-enum { DATAGRAM_MAX = 65536, PATIENCE = 1000 };
+enum {
+	DATAGRAM_MAX = 65536,
+	PATIENCE = 1000,
+	/* Ours may take more of the buffer than the ones that a device brought; the size comes last. */
+	ROOM_TO_FILL = 1 << 28,
+};
 
 static bool matches(const struct file_probe *probe)
 {
@@ -57,11 +63,17 @@ static int refuse(struct collect *c, const struct file_probe *probe, const char 
 			      probe->number, probe->link, what);
 }
 
+static bool is_any(const Coppice__UdpSocket *udp, const union inet_sockaddr *address)
+{
+	return udp->family == AF_INET ? address->v4.sin_addr.s_addr == INADDR_ANY
+				      : IN6_IS_ADDR_UNSPECIFIED(&address->v6.sin6_addr);
+}
+
 /* ---- collect ------------------------------------------------------------------------------- */
 
 static int refuse_unkept(struct collect *c, const struct file_probe *probe)
 {
-	struct pollfd pfd = {.fd = probe->fd};
+	struct pollfd pfd = {.fd = probe->fd, .events = POLLRDHUP};
 	int unsent = 0, encap = 0;
 	socklen_t len = sizeof(encap);
 	int r = 0;
@@ -75,6 +87,9 @@ static int refuse_unkept(struct collect *c, const struct file_probe *probe)
 	if (r >= 0 && (pfd.revents & POLLERR))
 		r = refuse(c, probe, "let it read it",
 			   "has an error that was not fetched; a look would take it away");
+	if (r >= 0 && (pfd.revents & POLLRDHUP))
+		r = refuse(c, probe, "have the program close it before the dump",
+			   "is shut down for reading (shutdown())");
 	if (getsockopt(probe->fd, IPPROTO_UDP, UDP_ENCAP, &encap, &len) >= 0 && encap != 0 &&
 	    r >= 0)
 		r = refuse(
@@ -131,6 +146,25 @@ static int walk_queue(struct collect *c, int fd, Coppice__UdpSocket *udp)
 	}
 }
 
+/*
+ * A packet to an address of this machine comes from that address's device. One to a group would go out
+ * into the network.
+ */
+static bool can_be_given(const Coppice__UdpSocket *udp)
+{
+	const char *device = udp->options->device;
+	union inet_sockaddr to;
+
+	if (!udp->local)
+		return true;
+	(void)inet_address_get(udp->local, udp->family, &to);
+	if (udp->family == AF_INET && IN_MULTICAST(ntohl(to.v4.sin_addr.s_addr)))
+		return false;
+	if (udp->family == AF_INET6 && IN6_IS_ADDR_MULTICAST(&to.v6.sin6_addr))
+		return false;
+	return device[0] == '\0' || strcmp(device, "lo") == 0 || !is_any(udp, &to);
+}
+
 static int collect_queue(struct collect *c, const struct file_probe *probe, Coppice__UdpSocket *udp)
 {
 	_cleanup_(peek_guard_stopp) struct peek_guard *guard = NULL;
@@ -144,6 +178,11 @@ static int collect_queue(struct collect *c, const struct file_probe *probe, Copp
 	if (udp->udp->gro)
 		return refuse(c, probe, "let it read them",
 			      "has datagrams that wait, and UDP_GRO may have joined some");
+	if (!can_be_given(udp))
+		return refuse(
+			c, probe, "let it read them",
+			"has datagrams that wait, and takes none but a group's, or a device's "
+			"(SO_BINDTODEVICE)");
 	r = peek_guard_start(c->ctx, &guard);
 	if (r >= 0)
 		r = peek_guard_begin(c->ctx, guard, probe->fd);
@@ -257,8 +296,7 @@ static struct hold_flow flow_to(const Coppice__UdpSocket *udp, const Coppice__Da
 
 	(void)inet_address_get(datagram->from, udp->family, &from);
 	(void)inet_address_get(udp->local, udp->family, &to);
-	any = udp->family == AF_INET ? to.v4.sin_addr.s_addr == INADDR_ANY
-				     : IN6_IS_ADDR_UNSPECIFIED(&to.v6.sin6_addr);
+	any = is_any(udp, &to);
 	if (any && udp->family == AF_INET)
 		to.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	else if (any && IN6_IS_ADDR_V4MAPPED(&from.v6.sin6_addr))
@@ -303,8 +341,12 @@ static int await_packets(struct rebuild *r, int fd)
 static int connect_queue(struct rebuild *r, const Coppice__File *file, int fd)
 {
 	const Coppice__UdpSocket *udp = file->udp;
+	const int room = ROOM_TO_FILL;
 	int result = 0;
 
+	/* Without CAP_NET_ADMIN there may be enough as it is. */
+	if (udp->n_queue > 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
 	for (size_t i = 0; result >= 0 && i < udp->n_queue; i++)
 		result = give(r, udp, udp->queue[i]);
 	return result < 0 || udp->n_queue == 0 ? result : await_packets(r, fd);

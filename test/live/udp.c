@@ -4,11 +4,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -243,6 +246,67 @@ static int check_error(void)
 	return 0;
 }
 
+static int make_shut(void)
+{
+	CHECK(make_connected() == 0);
+	CHECK_EQ(shutdown(other, SHUT_RD), 0);
+	return 0;
+}
+
+static int check_shut(void)
+{
+	char byte;
+
+	CHECK_EQ(recv(other, &byte, 1, 0), 0);
+	return 0;
+}
+
+/* A device of its own, which stays when the program closes it. */
+static int make_device(const char *name, const char *ip)
+{
+	struct ifreq request = {.ifr_flags = IFF_TUN};
+	struct sockaddr_in *to = (struct sockaddr_in *)&request.ifr_addr;
+	int tun = open("/dev/net/tun", O_RDWR), s = socket(AF_INET, SOCK_DGRAM, 0);
+
+	if (tun < 0)
+		return live_fail("no /dev/net/tun"), 77;
+	(void)strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+	CHECK_EQ(ioctl(tun, TUNSETIFF, &request), 0);
+	CHECK_EQ(ioctl(tun, TUNSETPERSIST, 1), 0);
+	to->sin_family = AF_INET;
+	to->sin_port = 0;
+	to->sin_addr.s_addr = inet_addr(ip);
+	CHECK_EQ(ioctl(s, SIOCSIFADDR, &request), 0);
+	request.ifr_flags = IFF_UP | IFF_RUNNING;
+	CHECK_EQ(ioctl(s, SIOCSIFFLAGS, &request), 0);
+	return close(tun) || close(s);
+}
+
+/* It hears one device, at any of its addresses. */
+static int make_device_queue(void)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET,
+				 .sin_port = htons(PORT),
+				 .sin_addr.s_addr = inet_addr("10.9.9.1")};
+	int r = make_device("coptest0", "10.9.9.1");
+
+	if (r != 0)
+		return r;
+	fd = bound(PORT, true);
+	other = socket(AF_INET, SOCK_DGRAM, 0);
+	CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "coptest0", 8), 0);
+	CHECK_EQ(sendto(other, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
+	return 0;
+}
+
+static int check_device_queue(void)
+{
+	char byte;
+
+	CHECK_EQ(recv(fd, &byte, 1, MSG_DONTWAIT), 1);
+	return 0;
+}
+
 static const struct live_row rows[] = {
 	{.name = "queue", .make = make_queue, .check = check_queue},
 	{.name = "queue v6", .make = make_queue6, .check = check_queue},
@@ -250,6 +314,14 @@ static const struct live_row rows[] = {
 	{.name = "options", .make = make_options, .check = check_options},
 	{.name = "groups", .make = make_groups, .check = check_groups},
 	{.name = "corked", .make = make_corked, .refused = "has a datagram that is not sent yet"},
+	{.name = "shut for reading",
+	 .make = make_shut,
+	 .check = check_shut,
+	 .refused = "is shut down for reading"},
+	{.name = "queue of a device",
+	 .make = make_device_queue,
+	 .check = check_device_queue,
+	 .refused = "takes none but a group's, or a device's"},
 	{.name = "error",
 	 .make = make_error,
 	 .check = check_error,
