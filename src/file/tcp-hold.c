@@ -143,12 +143,24 @@ static int disarm_files(struct collect *c)
 	return 0;
 }
 
+static bool has_connections(const struct collect_files *files)
+{
+	for (size_t i = 0; i < files->n_nodes; i++)
+		if (files->nodes[i]->msg->kind_case == COPPICE__FILE__KIND_TCP &&
+		    tcp_has_peer(files->nodes[i]->msg->tcp))
+			return true;
+	return false;
+}
+
 int files_disarm(struct collect *c)
 {
 	const struct collect_process *root = &c->processes[0];
 	struct hold *hold = c->files ? c->files->hold : NULL;
-	int r = hold ? hold_keep(c->ctx, hold, root->pid, root->stat.start_time) : 0;
+	int r = 0;
 
+	/* Those that have ended before they were read need nobody's restore to let them through. */
+	if (hold && has_connections(c->files))
+		r = hold_keep(c->ctx, hold, root->pid, root->stat.start_time);
 	return r < 0 || !c->files ? r : disarm_files(c);
 }
 
