@@ -182,13 +182,16 @@ void files_unhold(struct collect *c)
 int tcp_hold_rebuild(struct rebuild *r)
 {
 	struct rebuild_file_state *state = rebuild_file_state_get(r);
-	struct hold_flow *flows = arena_new_n(r->arena, struct hold_flow, r->n_files);
+	struct hold_flow *flows;
 	size_t n = 0;
 
-	if (!state || !flows)
+	if (!state)
 		return err_oom(r->ctx);
 	if (state->hold)
 		return 0;
+	flows = arena_new_n(r->arena, struct hold_flow, r->n_files);
+	if (!flows)
+		return err_oom(r->ctx);
 	for (size_t i = 0; i < r->n_files; i++) {
 		const Coppice__File *msg = r->files[i].msg;
 
