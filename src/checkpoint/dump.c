@@ -59,6 +59,8 @@ static int let_go(struct dump *d, enum puppet_fate fate)
 	if (!d->held)
 		return 0;
 	d->held = false;
+	/* What is in flight is open here, too: a pipe's reader would wait for us to close it. */
+	files_collect_deinit(&d->collect);
 	if (fate != FATE_KILL)
 		files_unhold(&d->collect);
 	d->report.frozen_ns = stage_clock() - d->held_since_ns;
