@@ -19,6 +19,7 @@
 #include "file/unix-diag.h"
 #include "file/unix.h"
 #include "util/cleanup.h"
+#include "util/macro.h"
 
 /* ---- refusals ------------------------------------------------------------------------------- */
 
@@ -85,19 +86,22 @@ static int collect_pending(struct collect *c, struct unix_node *node)
 static int take_address(struct collect *c, const struct unix_node *node, ProtobufCBinaryData *ret)
 {
 	_cleanup_close_ int fd = -EBADF;
-	struct sockaddr_un address;
-	socklen_t len = sizeof(address);
+	struct {
+		struct sockaddr_un address;
+		char end; /* a path that fills it has a length that counts this (unix_mkname_bsd()) */
+	} peer = {0};
+	socklen_t len = sizeof(peer.address);
 	size_t offset = offsetof(struct sockaddr_un, sun_path);
 	int r = file_probe_dup(c, node->probe, &fd);
 
 	if (r < 0)
 		return r;
-	if (getpeername(fd, (struct sockaddr *)&address, &len) < 0)
+	if (getpeername(fd, (struct sockaddr *)&peer.address, &len) < 0)
 		return err_sys(c->ctx, -errno, "getpeername()");
 	if (len <= offset)
 		return 0;
-	ret->len = len - offset;
-	ret->data = arena_memdup(c->arena, address.sun_path, ret->len);
+	ret->len = MIN(len, sizeof(peer)) - offset;
+	ret->data = arena_memdup(c->arena, (char *)&peer + offset, ret->len);
 	return ret->data ? 0 : err_oom(c->ctx);
 }
 

@@ -432,6 +432,22 @@ static int make_datagram_gone(void)
 	       close(more[0]) < 0;
 }
 
+/* Its address fills sun_path. */
+static int make_long_gone(void)
+{
+	CHECK(make_long() == 0);
+	end[1] = unix_connect(SOCK_DGRAM, long_name);
+	return end[1] < 0 || close(end[0]) < 0 || unlink(long_name) < 0;
+}
+
+static int check_long_gone(void)
+{
+	CHECK(unix_has_peer(end[1], long_name));
+	CHECK_EQ(send(end[1], "x", 1, 0), -1);
+	CHECK_EQ(errno, ECONNREFUSED);
+	return 0;
+}
+
 static int check_datagram_gone(void)
 {
 	CHECK(unix_has_peer(end[1], "server"));
@@ -696,6 +712,7 @@ static const struct live_row rows[] = {
 	{.name = "server-gone", .make = make_server_gone, .check = check_server_gone},
 	{.name = "chain", .make = make_chain, .check = check_chain},
 	{.name = "turned", .make = make_turned, .check = check_turned},
+	{.name = "long-gone", .make = make_long_gone, .check = check_long_gone},
 	{.name = "datagram-gone", .make = make_datagram_gone, .check = check_datagram_gone},
 	{.name = "urgent", .make = make_urgent, .check = check_urgent},
 	{.name = "urgent-first", .make = make_urgent_first, .check = check_urgent_first},
