@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What validation accepts, what it refuses, and how it says so. */
 #include <errno.h>
+#include <sys/socket.h>
 
 #include "image/test-sample.h"
 
@@ -197,6 +198,44 @@ static void test_files(void **state)
 	assert_int_equal(checkpoint_validate(&f->ctx, cp), 0);
 }
 
+/* Restore counts back from the end of what is queued. */
+static void test_tcp(void **state)
+{
+	struct fixture *f = *state;
+	Coppice__File *file = f->cp->files[1];
+	const Coppice__File kept = *file;
+	Coppice__TcpSocket tcp = COPPICE__TCP_SOCKET__INIT;
+	Coppice__TcpConnection conn = COPPICE__TCP_CONNECTION__INIT;
+	Coppice__InetAddress address = COPPICE__INET_ADDRESS__INIT;
+	Coppice__SocketOptions options = COPPICE__SOCKET_OPTIONS__INIT;
+	Coppice__IpOptions ip = COPPICE__IP_OPTIONS__INIT;
+	Coppice__TcpOptions tcp_options = COPPICE__TCP_OPTIONS__INIT;
+	uint8_t byte = 0;
+
+	address.ip = (char[]){"10.0.0.1"};
+	conn.unacked = (ProtobufCBinaryData){1, &byte};
+	conn.unsent = 1;
+	tcp.family = AF_INET;
+	tcp.state = COPPICE__TCP_STATE__TCP_STATE_ESTABLISHED;
+	tcp.local = tcp.remote = &address;
+	tcp.connection = &conn;
+	tcp.options = &options;
+	tcp.ip = &ip;
+	tcp.tcp = &tcp_options;
+	file->kind_case = COPPICE__FILE__KIND_TCP;
+	file->tcp = &tcp;
+	assert_int_equal(checkpoint_validate(&f->ctx, f->cp), 0);
+	EXPECT(f, conn.unsent, 2, "files[1].tcp.connection.unsent: 2 of 1 bytes");
+	EXPECT(f, tcp.remote, NULL, "files[1].tcp: state 1 without a connection");
+	EXPECT(f, tcp.state, COPPICE__TCP_STATE__TCP_STATE_SYN_SENT, "files[1].tcp.state: 2");
+	tcp.state = COPPICE__TCP_STATE__TCP_STATE_FIN_WAIT1;
+	conn.unsent = 2; /* with the FIN */
+	assert_int_equal(checkpoint_validate(&f->ctx, f->cp), 0);
+	EXPECT(f, conn.unsent, 3, "files[1].tcp.connection.unsent: 3 of 1 bytes");
+	*file = kept;
+	assert_int_equal(checkpoint_validate(&f->ctx, f->cp), 0);
+}
+
 static void test_ptys(void **state)
 {
 	struct fixture *f = *state;
@@ -255,6 +294,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_namespaces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_files, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_tcp, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ptys, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mutations, setup, teardown),
 	};

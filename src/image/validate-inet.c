@@ -43,6 +43,14 @@ static int check_socket(const struct validation *v, const char *kind, uint32_t f
 	return 0;
 }
 
+/* A FIN is queued, which counts as one. */
+static bool has_fin(const Coppice__TcpSocket *tcp)
+{
+	return tcp->state == COPPICE__TCP_STATE__TCP_STATE_FIN_WAIT1 ||
+	       tcp->state == COPPICE__TCP_STATE__TCP_STATE_CLOSING ||
+	       tcp->state == COPPICE__TCP_STATE__TCP_STATE_LAST_ACK;
+}
+
 static int check_connection(const struct validation *v, const Coppice__TcpSocket *tcp)
 {
 	const Coppice__TcpConnection *conn = tcp->connection;
@@ -52,8 +60,7 @@ static int check_connection(const struct validation *v, const Coppice__TcpSocket
 	if (conn->unacked.len > QUEUE_MAX || conn->unread.len > QUEUE_MAX)
 		return invalid(v, "tcp.connection: queues of %zu and %zu bytes", conn->unacked.len,
 			       conn->unread.len);
-	/* one more: a FIN */
-	if (conn->unsent > conn->unacked.len + 1)
+	if (conn->unsent > conn->unacked.len + has_fin(tcp))
 		return invalid(v, "tcp.connection.unsent: %u of %zu bytes", conn->unsent,
 			       conn->unacked.len);
 	if (conn->send_scale > SCALE_MAX || conn->receive_scale > SCALE_MAX)
