@@ -5,8 +5,8 @@
  * net/ipv4/tcp.c.
  *
  * Cannot be read: the device of IP_MULTICAST_IF where it was given by its number (only the address
- * comes back), IP_MULTICAST_ALL's effect on what is queued already. Headers that a program has added to its packets
- * (IP_OPTIONS, IPV6_HOPOPTS and its like) and IPsec policies of a single socket are refused.
+ * comes back), IP_MULTICAST_ALL's effect on what is queued already, IPsec policies of a single socket. Headers
+ * that a program has added to its packets (IP_OPTIONS, IPV6_HOPOPTS and its like) are refused.
  */
 #include "file/inet-options.h"
 
