@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "checkpoint/collect.h"
 #include "image/diff.h"
@@ -93,6 +94,26 @@ static bool is_larger_window(const struct difference *d)
 	       *(const uint32_t *)d->b > *(const uint32_t *)d->a;
 }
 
+/*
+ * What others have sent since the socket has its name again. To a connection nobody can, but coppice: its
+ * packets are held back, or both ends are in the tree.
+ */
+static bool has_come_since(const Coppice__Checkpoint *image, const struct difference *d)
+{
+	const struct walk_path *file;
+
+	if (d->a || !d->b)
+		return false;
+	if (walk_path_matches(d->path, "files[].udp.queue[]"))
+		return true;
+	if (!walk_path_matches(d->path, "files[].unix_socket.queue[]"))
+		return false;
+	file = d->path->up->up;
+	return file->index < image->n_files &&
+	       image->files[file->index]->kind_case == COPPICE__FILE__KIND_UNIX_SOCKET &&
+	       image->files[file->index]->unix_socket->type == SOCK_DGRAM;
+}
+
 /* What a stub has none of yet. */
 static bool is_register(const struct walk_path *path)
 {
@@ -110,7 +131,8 @@ static bool may_differ(void *data, const struct difference *d)
 	for (size_t i = 0; i < ARRAY_SIZE(unpreservable); i++)
 		if (walk_path_matches(d->path, unpreservable[i].path))
 			return true;
-	return is_larger_window(d) || is_deleted_name(comparison->image, d->path);
+	return is_larger_window(d) || has_come_since(comparison->image, d) ||
+	       is_deleted_name(comparison->image, d->path);
 }
 
 static int pass_on(void *data, const struct difference *d)
@@ -187,11 +209,12 @@ static void verify_freep(struct verify **v)
 int verify_collect(struct rebuild *r, struct verify **ret_verify)
 {
 	_cleanup_(verify_freep) struct verify *v = calloc(1, sizeof(*v));
-	/* the image has what dump allowed */
+	/* the image has what dump allowed; who connects to it meanwhile it will accept */
 	const struct collect_options opt = {
 		.shell_job = r->opt.shell_job,
 		.ext_unix = true,
 		.tcp_established = true,
+		.skip_in_flight = true,
 	};
 	struct puppet_tree tree = {0};
 	int rc;

@@ -206,7 +206,8 @@ static int collect(struct collect *c, const struct file_probe *probe, Coppice__F
 		r = collect_names(c, probe->fd, netlink);
 	if (r >= 0)
 		r = collect_groups(c, probe->fd, netlink);
-	return r < 0 ? r : refuse_waiting(c, probe, protocol);
+	/* What waits at a restored one has come since. */
+	return r < 0 || c->rebuilt ? r : refuse_waiting(c, probe, protocol);
 }
 
 /* ---- restore ------------------------------------------------------------------------------- */

@@ -175,6 +175,8 @@ static int collect_queue(struct collect *c, const struct file_probe *probe, Copp
 		return err_sys(c->ctx, -errno, "poll()");
 	if (!(pfd.revents & POLLIN))
 		return 0;
+	if (c->rebuilt && (udp->udp->gro || !can_be_given(udp)))
+		return 0; /* the image has none, so these have come since */
 	if (udp->udp->gro)
 		return refuse(c, probe, "let it read them",
 			      "has datagrams that wait, and UDP_GRO may have joined some");
@@ -190,6 +192,8 @@ static int collect_queue(struct collect *c, const struct file_probe *probe, Copp
 		return r;
 	r = walk_queue(c, probe->fd, udp);
 	end = peek_guard_end(c->ctx, guard, probe->fd);
+	if (r == -EAGAIN && c->rebuilt)
+		return end;
 	if (r == -EAGAIN)
 		return refuse(c, probe, "let it read it",
 			      "has an empty datagram that waits, behind which nobody can look");

@@ -55,6 +55,8 @@ static int add_pending(struct collect *c, struct unix_node *node, uint32_t ino)
 	const struct unix_node *client = ino ? unix_node_find(c, ino) : NULL;
 	uint32_t *slot;
 
+	if (!client && c->rebuilt)
+		return 0; /* somebody has connected to the restored socket since */
 	if (ino == 0)
 		return refuse_pending(c, node,
 				      "is of a client that has closed it, and what that had sent "

@@ -168,6 +168,8 @@ static int refuse_sender(struct walk *w, const struct ucred *u)
 	struct collect *c = w->c;
 	bool known = unix_pid_in_tree(c, u->pid) != u->pid;
 
+	if (c->rebuilt)
+		return 0; /* it is no more than compared */
 	for (size_t i = 0; i < c->n_processes; i++)
 		known |= c->processes[i].pid == u->pid;
 	if (u->pid != 0 && (known || c->processes[0].status.ns_tgid.n == 1))

@@ -627,6 +627,40 @@ static int make_signed(void)
 	return 0;
 }
 
+/* Clients that do not wait until the restored program runs. */
+static int keeps_connecting(int s)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = address(&ss, PORT);
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid < 0;
+	for (;;) {
+		char byte;
+
+		(void)recv(s, &byte, 1, 0); /* until the program has died */
+		(void)close(s);
+		s = socket(family, SOCK_STREAM, 0);
+		if (connect(s, (struct sockaddr *)&ss, len) < 0)
+			(void)poll(NULL, 0, 1);
+	}
+}
+
+static int make_busy(void)
+{
+	int peer;
+
+	return make_pair(&peer) || peer_start(peer, keeps_connecting, NULL);
+}
+
+static int check_busy(void)
+{
+	CHECK(expect_end(fd) == 0);
+	CHECK(accept(listener, NULL, NULL) >= 0);
+	return 0;
+}
+
 /* ---- both ends in the tree ------------------------------------------------------------------- */
 
 static int other;
@@ -928,6 +962,10 @@ static const struct live_row rows[] = {
 	 .make = make_given_up,
 	 .check = check_given_up,
 	 .dump_options = "--tcp-close"},
+	{.name = "busy",
+	 .make = make_busy,
+	 .check = check_busy,
+	 .dump_options = "--tcp-close --skip-in-flight"},
 	{.name = "in flight",
 	 .make = make_in_flight,
 	 .check = check_in_flight,

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "peer.h"
 #include "util/macro.h"
 
 enum { PORT = 5353, SENDER = 5354, BIG = 60000 };
@@ -246,6 +247,34 @@ static int check_error(void)
 	return 0;
 }
 
+/* A client that does not wait until the restored program runs. */
+static int keeps_sending(int s)
+{
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid < 0;
+	s = socket(family, SOCK_DGRAM, 0);
+	for (;;) {
+		(void)send_to(s, PORT, 100);
+		(void)poll(NULL, 0, 1);
+	}
+}
+
+static int make_busy(void)
+{
+	fd = bound(PORT, true);
+	return fd < 0 || peer_start(-1, keeps_sending, NULL);
+}
+
+static int check_busy(void)
+{
+	unsigned char buf[200];
+
+	CHECK_EQ(recv(fd, buf, sizeof(buf), 0), 100);
+	return 0;
+}
+
 static int make_shut(void)
 {
 	CHECK(make_connected() == 0);
@@ -310,6 +339,7 @@ static int check_device_queue(void)
 static const struct live_row rows[] = {
 	{.name = "queue", .make = make_queue, .check = check_queue},
 	{.name = "queue v6", .make = make_queue6, .check = check_queue},
+	{.name = "busy", .make = make_busy, .check = check_busy},
 	{.name = "connected", .make = make_connected, .check = check_connected},
 	{.name = "options", .make = make_options, .check = check_options},
 	{.name = "groups", .make = make_groups, .check = check_groups},
