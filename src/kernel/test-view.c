@@ -73,6 +73,30 @@ static void what_is_not_there(void **state)
 	kernel_view_free(v);
 }
 
+/* Whatever the length and wherever a page ends, it is those bytes. */
+static void any_length(void **state)
+{
+	struct kernel_view *v = open_view();
+	unsigned char whole[512], part[sizeof(whole)];
+	uint64_t file, at;
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(view_file(v, fd, &file), 0);
+	/* What is around it changes: the operations of a file do not. */
+	at = value_of(v, file, "file", "f_op") & ~(uint64_t)4095;
+	at += 4096 - sizeof(whole) / 2;
+	assert_int_equal(view_read(v, at, whole, sizeof(whole)), 0);
+	for (size_t from = 0; from < sizeof(whole); from += 7)
+		for (size_t len = 1; from + len <= sizeof(whole); len += 13) {
+			assert_int_equal(view_read(v, at + from, part, len), 0);
+			assert_memory_equal(part, whole + from, len);
+		}
+	(void)close(fd);
+	kernel_view_free(v);
+}
+
 static void members(void **state)
 {
 	struct kernel_view *v = open_view();
@@ -105,9 +129,8 @@ static void cpus(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(descriptors),
-		cmocka_unit_test(what_is_not_there),
-		cmocka_unit_test(members),
+		cmocka_unit_test(descriptors), cmocka_unit_test(what_is_not_there),
+		cmocka_unit_test(any_length),  cmocka_unit_test(members),
 		cmocka_unit_test(cpus),
 	};
 

@@ -138,15 +138,26 @@ static int run(int program, struct view_call *call)
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
+/* How far before @address a chunk begins so as not to reach into a page that nobody asked for. */
+static size_t before(uint64_t address, size_t len)
+{
+	enum { PAGE = 4096 }; /* the smallest that there is */
+	size_t at = address % PAGE;
+
+	return at + len <= PAGE && at + CHUNK > PAGE ? at + CHUNK - PAGE : 0;
+}
+
 int view_read(struct kernel_view *v, uint64_t address, void *to, size_t len)
 {
 	for (size_t done = 0; done < len; done += CHUNK) {
-		struct view_call call = {.address = address + done};
+		size_t part = MIN(len - done, (size_t)CHUNK);
+		size_t skip = before(address + done, part);
+		struct view_call call = {.address = address + done - skip};
 		int r = address == 0 ? -EFAULT : run(v->reader, &call);
 
 		if (r < 0)
 			return err_sys(v->ctx, r, "reading the kernel's memory");
-		memcpy((unsigned char *)to + done, call.bytes, MIN(len - done, (size_t)CHUNK));
+		memcpy((unsigned char *)to + done, call.bytes + skip, part);
 	}
 	return 0;
 }
