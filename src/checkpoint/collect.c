@@ -7,6 +7,7 @@
 #include "checkpoint/outside.h"
 #include "file/fdtable.h"
 #include "file/hold.h"
+#include "file/uring.h"
 #include "kernel/proc-ahead.h"
 #include "kernel/proc.h"
 #include "kernel/view.h"
@@ -174,6 +175,8 @@ int collect_tree(struct collect *c, struct puppet_tree *tree)
 	if (r < 0)
 		return r;
 	r = collect_states(c);
+	if (r == 0 && !c->opt.tree_only)
+		r = uring_await(c); /* moves offsets, so before any file is read, ahead or not */
 	if (r < 0)
 		return r;
 	read_ahead(c, wanted_files);

@@ -29,7 +29,7 @@ static int settle(struct collect *c, int r)
 {
 	if (r == 0)
 		return 1;
-	if (r != -ENOENT && r != -EPERM && r != -EACCES && r != -EFAULT)
+	if (!view_is_barred(r))
 		return r;
 	err_clear(c->ctx);
 	return 0;

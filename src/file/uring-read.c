@@ -1,27 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading an io_uring (struct io_ring_ctx). Its pages are mapped here, through a duplicate of the
- * program's descriptor; the rest is looked up in the kernel (kernel/view.h).
- *
- * Requests in flight are those that were allocated and are not on the list of free ones: no file
- * of /proc counts them, and the counters of the rings do not (one request may complete many times
- * or silently). They are waited for. What completes through the submitting thread (task work) needs
- * it to run, so the threads are made to look for completions meanwhile, as they would have done.
+ * Reading an io_uring (struct io_ring_ctx) in which nothing is in flight (uring-await.c). Its pages
+ * are mapped here, through a duplicate of the program's descriptor; the rest is looked up in the
+ * kernel (kernel/view.h).
  */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "file/uring-read.h"
 #include "kernel/view.h"
 #include "util/macro.h"
-
-enum {
-	WAIT_ROUNDS = 3000, /* of a millisecond each */
-};
 
 int uring_get(struct uring_reading *s, const char *member, uint64_t *ret)
 {
@@ -166,80 +157,20 @@ static int refuse_unkept(struct uring_reading *s)
 
 /* ---- in flight ------------------------------------------------------------------------------ */
 
-static int count_free(struct uring_reading *s, uint32_t most, uint32_t *ret)
-{
-	struct view_member list;
-	uint64_t at = 0, node = 0;
-	uint32_t n = 0;
-	int r = uring_place(s, "submit_state", &at);
-
-	if (r == 0)
-		r = view_find(s->v, "io_submit_state", "free_list", &list);
-	if (r == 0)
-		r = view_read(s->v, at + list.offset, &node, sizeof(node));
-	while (r == 0 && node != 0 && n < most) {
-		r = view_get(s->v, node, "io_wq_work_node", "next", &node);
-		n++;
-	}
-	*ret = n;
-	return r;
-}
-
-static int in_flight(struct uring_reading *s, uint32_t *ret)
-{
-	uint32_t allocated = 0;
-	uint32_t spare = 0;
-	int r = uring_get32(s, "nr_req_allocated", &allocated);
-
-	if (r == 0)
-		r = count_free(s, allocated, &spare);
-	*ret = allocated - spare;
-	return r;
-}
-
-/* Has every thread of the process look for completions: most have nothing to do with the ring. */
-static int let_complete(struct uring_reading *s)
-{
-	struct collect_process *p = s->probe->process;
-	const struct timespec moment = {.tv_nsec = 1000000};
-	int r = cancel_point(s->c->ctx);
-
-	for (size_t i = 0; r == 0 && i < p->n_threads; i++) {
-		struct call_table t;
-
-		call_table_init(&t, s->c->arena);
-		call_expect_any(&t,
-				call_add(&t, "io_uring_enter(IORING_ENTER_GETEVENTS)",
-					 SYS_io_uring_enter, CALL_IMM(s->probe->number),
-					 CALL_IMM(0), CALL_IMM(0), CALL_IMM(IORING_ENTER_GETEVENTS),
-					 CALL_IMM(0), CALL_IMM(0)));
-		r = puppet_run(s->c->ctx, p->threads[i].puppet, &t);
-	}
-	if (r == 0)
-		(void)nanosleep(&moment, NULL); /* shorter, after a signal, does no harm */
-	return r;
-}
-
-/* 1: refused. */
-static int await_idle(struct uring_reading *s)
+/* 1: refused. They have been waited for. */
+static int refuse_in_flight(struct uring_reading *s)
 {
 	uint32_t n = 0;
-	int r = 0;
+	int r = uring_in_flight(s, &n);
 
-	for (int round = 0; r == 0 && round < WAIT_ROUNDS; round++) {
-		r = in_flight(s, &n);
-		if (r < 0 || n == 0)
-			return r;
-		r = let_complete(s);
-	}
-	if (r < 0)
+	if (r < 0 || n == 0)
 		return r;
 	return uring_refuse(
 		s, "have the program wait for them, or cancel them",
 		arena_printf(s->c->arena,
 			     "is an io_uring with %u requests in flight that have not ended "
 			     "within %d seconds",
-			     n, WAIT_ROUNDS / 1000));
+			     n, URING_WAIT_MS / 1000));
 }
 
 /* ---- rings ---------------------------------------------------------------------------------- */
@@ -396,7 +327,7 @@ static int read_all(struct uring_reading *s)
 	if (r == 0)
 		r = read_submitter(s);
 	if (r == 0)
-		r = await_idle(s);
+		r = refuse_in_flight(s);
 	if (r == 0)
 		r = read_counters(s);
 	if (r == 0)
@@ -408,7 +339,7 @@ int uring_settle(struct collect *c, const struct file_probe *probe, int r)
 {
 	const char *what;
 
-	if (r != -ENOENT && r != -EPERM && r != -EACCES && r != -EFAULT)
+	if (!view_is_barred(r))
 		return r < 0 ? r : 0;
 	what = arena_printf(c->arena, "%s, fd %d (%s): is an io_uring",
 			    collect_name(c, probe->process), probe->number, probe->link);

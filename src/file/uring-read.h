@@ -26,6 +26,9 @@ int uring_place(struct uring_reading *s, const char *member, uint64_t *ret);
 /* Says why the ring is not kept. 1, or -ENOMEM. */
 int uring_refuse(struct uring_reading *s, const char *hint, const char *what);
 
+enum { URING_WAIT_MS = 3000 }; /* for requests in flight */
+int uring_in_flight(struct uring_reading *s, uint32_t *ret);
+
 /* Finds the ring in the kernel. */
 int uring_begin(struct uring_reading *s);
 /* What the view does not show is refused, what else fails is an error: @r is how reading ended. */

@@ -53,6 +53,8 @@ struct uring_steps {
 };
 void uring_steps(const Coppice__IoUring *ring, struct uring_steps *ret);
 
+/* Waits for the requests in flight of all rings of the tree, before any of its open files is read. */
+int uring_await(struct collect *c);
 /* Reads everything of the ring that @probe is a descriptor of; what cannot be kept is refused. */
 int uring_read(struct collect *c, const struct file_probe *probe, Coppice__IoUring *ring);
 /* When all files are known: those that are registered with it, and who else uses it. */

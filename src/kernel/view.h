@@ -9,6 +9,8 @@
  */
 #pragma once
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -18,6 +20,12 @@ struct kernel_view;
 
 int kernel_view_open(struct context *ctx, struct kernel_view **ret_view);
 void kernel_view_free(struct kernel_view *v);
+
+/* Was it that this kernel has no such thing, or lets us not see it? All else is an error. */
+static inline bool view_is_barred(int r)
+{
+	return r == -ENOENT || r == -EPERM || r == -EACCES || r == -EFAULT;
+}
 
 /* All or -EFAULT, with a chain. */
 int view_read(struct kernel_view *v, uint64_t address, void *to, size_t len);

@@ -259,7 +259,7 @@ static int collect(struct collect *c, struct collect_process *p)
 	r = read_contexts(&s);
 	if (r == 0)
 		r = refuse_inherited(&s);
-	if (r != -ENOENT && r != -EPERM && r != -EACCES && r != -EFAULT)
+	if (!view_is_barred(r))
 		return r < 0 ? r : 0;
 	what = arena_printf(c->arena, "%s: has a context of io_setup()", collect_name(c, p));
 	return collect_refuse_unseen(c, what ? what : "io_setup()");

@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,7 +45,7 @@ struct ring {
 };
 
 static struct ring ring, other;
-static int event_fd, file_fd;
+static int event_fd, file_fd, timer_fd;
 
 static size_t sqe_size(const struct ring *r)
 {
@@ -353,21 +354,27 @@ static int check_prepared(void)
 	return go_on(&ring);
 }
 
-/* A request that ends by itself while the tree is held, and leaves no completion. */
-static int make_timeout(void)
+/* A request that ends by itself while the tree is held. */
+static void prepare_timeout(unsigned char flags)
 {
 	enum { ETIME_SUCCESS = 1 << 5 }; /* IORING_TIMEOUT_ETIME_SUCCESS */
 	static struct __kernel_timespec quarter = {.tv_nsec = 250000000};
-	struct io_uring_sqe *sqe;
-	int r = make_used();
+	struct io_uring_sqe *sqe = next_sqe(&ring, IORING_OP_TIMEOUT, 700);
 
-	sqe = r == 0 ? next_sqe(&ring, IORING_OP_TIMEOUT, 700) : NULL;
-	if (!sqe)
-		return r;
 	sqe->addr = (uintptr_t)&quarter;
 	sqe->len = 1;
 	sqe->timeout_flags = ETIME_SUCCESS;
-	sqe->flags = SKIP_SUCCESS;
+	sqe->flags = flags;
+}
+
+/* It leaves no completion. */
+static int make_timeout(void)
+{
+	int r = make_used();
+
+	if (r != 0)
+		return r;
+	prepare_timeout(SKIP_SUCCESS);
 	publish(&ring);
 	return enter(&ring, 1, 0) != 1;
 }
@@ -489,6 +496,50 @@ static int check_eventfd(void)
 	CHECK(round_trips(&ring, 1) == 0);
 	CHECK_EQ(read(event_fd, &count, 8), 8);
 	CHECK_EQ(count, 1);
+	return go_on(&ring);
+}
+
+static bool has_expired(void)
+{
+	struct pollfd poll_fd = {.fd = timer_fd, .events = POLLIN};
+
+	return poll(&poll_fd, 1, 0) == 1;
+}
+
+/*
+ * While the tree is held a request takes from a file that has a lower number than the ring: the
+ * file must not be looked at before.
+ */
+static int make_taking(void)
+{
+	const struct itimerspec soon = {.it_value.tv_nsec = 1};
+	struct io_uring_sqe *sqe;
+	int r;
+
+	timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+	if (timer_fd < 0 || timerfd_settime(timer_fd, 0, &soon, NULL) < 0 ||
+	    live_await(has_expired) != 0)
+		return 1;
+	r = make_used();
+	if (r != 0 || timer_fd > ring.fd)
+		return r != 0 ? r : live_fail("the timerfd has a higher number than the ring");
+	prepare_timeout(SKIP_SUCCESS | IOSQE_IO_LINK);
+	sqe = next_sqe(&ring, IORING_OP_READ, 701);
+	sqe->fd = timer_fd;
+	sqe->addr = (uintptr_t)buffers[0];
+	sqe->len = sizeof(uint64_t);
+	sqe->flags = SKIP_SUCCESS;
+	publish(&ring);
+	return enter(&ring, 2, 0) != 2;
+}
+
+static int check_taking(void)
+{
+	uint64_t count;
+
+	memcpy(&count, buffers[0], sizeof(count));
+	CHECK_EQ(count, 1);
+	CHECK_EQ(read(timer_fd, &count, sizeof(count)), -1);
 	return go_on(&ring);
 }
 
@@ -698,6 +749,7 @@ static const struct live_row rows[] = {
 	{.name = "part unread", .make = make_part_unread, .check = check_part_unread},
 	{.name = "prepared", .make = make_prepared, .check = check_prepared},
 	{.name = "timeout", .make = make_timeout, .check = check_on},
+	{.name = "taking from a file", .make = make_taking, .check = check_taking},
 	{.name = "worker", .make = make_worker, .check = check_on},
 	{.name = "files", .make = make_files, .check = check_files},
 	{.name = "buffers", .make = make_buffers, .check = check_buffers},
