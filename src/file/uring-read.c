@@ -105,25 +105,43 @@ static int has_region(struct uring_reading *s, const char *member)
 	return r < 0 ? r : pages != 0;
 }
 
-/* A kernel that has no such member has no such feature. */
+/* Newer kernels tell what may be submitted from what may be registered. */
+static int has_restrictions(struct uring_reading *s, const char *member)
+{
+	int r = has_word(s, member);
+
+	if (r != -ENOENT)
+		return r;
+	err_clear(s->c->ctx);
+	r = has_word(s, "op_restricted");
+	return r != 0 ? r : has_word(s, "reg_restricted");
+}
+
+/*
+ * A kernel that has no such member may have no such feature, or have it by another name. So those must
+ * be there that every kernel has whose rings can be read at all.
+ */
 static const struct unkept {
 	const char *member;
 	int (*has)(struct uring_reading *s, const char *member);
 	const char *what;
+	bool may_lack; /* by its version or configuration */
 } unkept[] = {
-	{"compat", has_word, "is an io_uring of a 32-bit program"},
-	{"restricted", has_word, "is an io_uring with restrictions (IORING_REGISTER_RESTRICTIONS)"},
+	{"compat", has_word, "is an io_uring of a 32-bit program", false},
+	{"restricted", has_restrictions,
+	 "is an io_uring with restrictions (IORING_REGISTER_RESTRICTIONS)", false},
 	{"personalities", has_entries,
-	 "is an io_uring with credentials of its own (IORING_REGISTER_PERSONALITY)"},
+	 "is an io_uring with credentials of its own (IORING_REGISTER_PERSONALITY)", false},
 	{"io_bl_xa", has_entries,
-	 "is an io_uring with provided buffers (IORING_REGISTER_PBUF_RING)"},
-	{"zcrx_ctxs", has_entries, "is an io_uring that receives from a network device"},
-	{"napi_track_mode", has_tracking,
-	 "is an io_uring with busy polling (IORING_REGISTER_NAPI)"},
-	{"clockid", has_clock, "is an io_uring with a clock (IORING_REGISTER_CLOCK)"},
-	{"param_region", has_region, "is an io_uring with a region (IORING_REGISTER_MEM_REGION)"},
+	 "is an io_uring with provided buffers (IORING_REGISTER_PBUF_RING)", false},
+	{"zcrx_ctxs", has_entries, "is an io_uring that receives from a network device", true},
+	{"napi_track_mode", has_tracking, "is an io_uring with busy polling (IORING_REGISTER_NAPI)",
+	 true},
+	{"clockid", has_clock, "is an io_uring with a clock (IORING_REGISTER_CLOCK)", false},
+	{"param_region", has_region, "is an io_uring with a region (IORING_REGISTER_MEM_REGION)",
+	 false},
 	{"cq_overflow_list", has_list,
-	 "is an io_uring with more completions than its ring has room for"},
+	 "is an io_uring with more completions than its ring has room for", false},
 };
 
 /* 1: refused. */
@@ -145,7 +163,7 @@ static int refuse_unkept(struct uring_reading *s)
 	s->ring->flags = flags & ~(uint32_t)(IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP);
 	for (size_t i = 0; i < ARRAY_SIZE(unkept); i++) {
 		r = unkept[i].has(s, unkept[i].member);
-		if (r == -ENOENT)
+		if (r == -ENOENT && unkept[i].may_lack)
 			err_clear(s->c->ctx);
 		else if (r != 0)
 			return r < 0 ? r
