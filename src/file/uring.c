@@ -52,6 +52,10 @@ static int check(struct rebuild *r, const Coppice__File *file)
 	_cleanup_close_ int fd =
 		(int)syscall(SYS_io_uring_setup, file->io_uring->sq_entries, &params);
 
+	/* The layout of others is not known here. */
+	if (file->io_uring->flags & ~(uint32_t)URING_SETUP_KEPT)
+		return rebuild_refuse(r, "use the coppice that made the image",
+				      "an io_uring has setup flags %#x", file->io_uring->flags);
 	uring_steps(file->io_uring, &n);
 	if ((uint64_t)n.plain + n.silent + n.dropped + n.messages > URING_STEPS_MAX)
 		return rebuild_refuse(r, NULL, "the counters of an io_uring are out of reach");

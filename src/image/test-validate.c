@@ -111,6 +111,34 @@ static void test_namespaces(void **state)
 	*f->cp = kept;
 }
 
+/* What the restore would write behind the pages of the ring. */
+static void test_io_uring(void **state)
+{
+	static unsigned char page[65536];
+	struct fixture *f = *state;
+	Coppice__IoUring ring = COPPICE__IO_URING__INIT;
+	Coppice__File *file = f->cp->files[f->cp->n_files - 1];
+	const Coppice__File kept = *file;
+	char where[64];
+
+	assert_in_range(f->cp->origin->page_size, 4096, sizeof(page));
+	(void)snprintf(where, sizeof(where), "files[%zu].io_uring.sq_head: 5", f->cp->n_files - 1);
+	ring.process = 1;
+	ring.sq_entries = 8;
+	ring.cq_entries = 16;
+	ring.rings.data = ring.sqes.data = page;
+	ring.rings.len = ring.sqes.len = f->cp->origin->page_size;
+	ring.sq_head = 5;
+	file->kind_case = COPPICE__FILE__KIND_IO_URING;
+	file->io_uring = &ring;
+	assert_int_equal(checkpoint_validate(&f->ctx, f->cp), 0);
+	ring.flags = 1 << 16; /* IORING_SETUP_NO_SQARRAY */
+	expect_refused(f, where);
+	ring.drain_disabled = true;
+	assert_int_equal(checkpoint_validate(&f->ctx, f->cp), 0);
+	*file = kept;
+}
+
 static void test_processes(void **state)
 {
 	struct fixture *f = *state;
@@ -289,6 +317,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_samples, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_io_uring, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_processes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_zombie_root, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_namespaces, setup, teardown),
