@@ -235,6 +235,15 @@ static int collect(struct collect *c, const struct file_probe *probe, Coppice__F
 
 /* ---- restore -------------------------------------------------------------------------------- */
 
+/* The kernel takes as many bytes for a value as the type says, whatever the image has. */
+static bool is_kept(const Coppice__BpfMapContent *content)
+{
+	const struct map_type *type = find_type(content->type);
+
+	return type && !type->why_not && type->per_cpu == (content->cpus != 0) &&
+	       !(content->flags & ~(uint32_t)MAP_FLAGS_KEPT);
+}
+
 static int check(struct rebuild *r, const Coppice__File *file)
 {
 	const Coppice__BpfMapContent *content = file->bpf_map->content;
@@ -242,6 +251,10 @@ static int check(struct rebuild *r, const Coppice__File *file)
 	uint32_t id = 0;
 	int result;
 
+	if (content && !is_kept(content))
+		return rebuild_refuse(r, "use the coppice that made the image",
+				      "a BPF map has type %u, flags %#x and values for %u CPUs",
+				      content->type, content->flags, content->cpus);
 	if (content && content->cpus != 0 && content->cpus != (uint32_t)cpus)
 		return rebuild_refuse(r, NULL,
 				      "a BPF map has values for %u CPUs, and this machine has %d",
