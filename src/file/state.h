@@ -12,6 +12,8 @@
 #include "kind/file.h"
 #include "kind/rebuild.h"
 
+struct proc_mount;
+struct watched_walk;
 struct pty_node;
 struct rebuild_pty;
 struct hold;
@@ -76,6 +78,9 @@ struct collect_files {
 	uint64_t netns_cookie;	       /* of coppice's own network namespace; 0: not asked yet */
 	struct lock_line *locks_shown; /* by the descriptors of the tree */
 	size_t n_locks_shown;
+	struct proc_mount *mounts; /* of coppice's own namespace; NULL: not read yet (watched.c) */
+	size_t n_mounts;
+	struct watched_walk *watched_walks; /* private to watched-find.c */
 	dev_t shm_dev; /* the kernel's own tmpfs (memfds, shared memory); 0: not asked yet */
 	struct pty_node **ptys; /* [Pty.id - 1]; see ptys.c */
 	size_t n_ptys;

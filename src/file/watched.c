@@ -161,14 +161,20 @@ static int search(struct collect *c, const struct fdinfo_mark *mark, const char 
 	return 1;
 }
 
+/* Once: there may be thousands of marks, and hundreds of mounts. */
 static int read_mounts(struct collect *c, struct proc_mount **ret, size_t *ret_n)
 {
+	struct collect_files *files = c->files;
 	_cleanup_close_ int self = -EBADF;
-	int r = proc_open(getpid(), &self);
+	int r = files->mounts ? 0 : proc_open(getpid(), &self);
 
-	if (r >= 0)
-		r = proc_read_mounts(self, c->arena, ret, ret_n);
-	return r < 0 ? err_sys(c->ctx, r, "reading /proc/self/mountinfo") : 0;
+	if (r >= 0 && !files->mounts)
+		r = proc_read_mounts(self, c->arena, &files->mounts, &files->n_mounts);
+	if (r < 0)
+		return err_sys(c->ctx, r, "reading /proc/self/mountinfo");
+	*ret = files->mounts;
+	*ret_n = files->n_mounts;
+	return 0;
 }
 
 /* 1: found. First by handle on any of the mounts of the file system, then by looking through. */
