@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -111,6 +112,7 @@ static _noreturn_ void end(int status)
 
 	if (WIFSIGNALED(status)) {
 		(void)setrlimit(RLIMIT_CORE, &no_core);
+		(void)prctl(PR_SET_DUMPABLE, 0); /* a core_pattern with a pipe ignores the limit */
 		(void)signal(WTERMSIG(status), SIG_DFL);
 		(void)sigfillset(&all);
 		(void)sigprocmask(SIG_UNBLOCK, &all, NULL);
