@@ -23,6 +23,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -81,6 +82,13 @@ static bool begins(const char *text, const char *with)
 	return strncmp(text, with, strlen(with)) == 0;
 }
 
+static bool ends(const char *text, const char *with)
+{
+	size_t len = strlen(text), tail = strlen(with);
+
+	return len >= tail && strcmp(text + len - tail, with) == 0;
+}
+
 /* As coppice numbers them: the process, and below task/ the thread. False: of no process. */
 static bool take_process(const char **text, pid_t *ret_pid, pid_t *ret_tid)
 {
@@ -118,6 +126,13 @@ static const char *why_not(const struct collect *c, const char *path,
 		"/proc/kallsyms",
 		"/proc/modules",
 		"/proc/kmsg",
+		"/proc/keys",
+	};
+	/* cgroup_attach_permissions(), with the opener's credentials */
+	static const char *const moves_processes[] = {
+		"/cgroup.procs",
+		"/cgroup.threads",
+		"/tasks",
 	};
 	static const char *const below_process[] = {
 		"uid_map",
@@ -135,6 +150,9 @@ static const char *why_not(const struct collect *c, const char *path,
 		    ((probe->info.flags & O_ACCMODE) != O_RDONLY || c->cp->n_user_namespaces > 0))
 			return "shows or allows what the one may who opened it, which cannot be "
 			       "found out";
+	for (size_t i = 0; i < ARRAY_SIZE(moves_processes); i++)
+		if ((probe->info.flags & O_ACCMODE) != O_RDONLY && ends(path, moves_processes[i]))
+			return "allows what the one may who opened it, which cannot be found out";
 	if ((begins(path, "/proc/pressure/") || strstr(path, ".pressure")) &&
 	    (probe->info.flags & O_ACCMODE) != O_RDONLY)
 		return "may have a trigger, which cannot be read";
@@ -324,9 +342,11 @@ static int make_process(struct rebuild *r, pid_t pid)
 	};
 	long child = syscall(SYS_clone3, &args, sizeof(args));
 
-	if (child == 0)
+	if (child == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* it has our descriptors */
 		for (;;)
 			(void)pause();
+	}
 	return child < 0 ? err_sys(r->ctx, -errno, "clone3(set_tid %d)", pid) : 0;
 }
 

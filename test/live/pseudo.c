@@ -205,6 +205,29 @@ static int make_symbols(void)
 	return open("/proc/kallsyms", O_RDONLY) < 0;
 }
 
+static int make_keys(void)
+{
+	if (open("/proc/keys", O_RDONLY) >= 0)
+		return 0;
+	(void)live_fail("there is no /proc/keys");
+	return 77;
+}
+
+static int make_mover(void)
+{
+	static const char *const paths[] = {
+		"/sys/fs/cgroup/cgroup.procs",
+		"/sys/fs/cgroup/unified/cgroup.procs",
+		"/sys/fs/cgroup/memory/tasks",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		if (open(paths[i], O_WRONLY) >= 0)
+			return 0;
+	(void)live_fail("no control groups are mounted below /sys/fs/cgroup");
+	return 77;
+}
+
 static int make_maps(void)
 {
 	return open("/proc/self/uid_map", O_RDWR) < 0;
@@ -235,6 +258,8 @@ static const struct live_row rows[] = {
 	{.name = "outside", .make = make_outside, .refused = "is of a process outside the tree"},
 	{.name = "stale", .make = make_stale, .refused = "before it executed another program"},
 	{.name = "symbols", .make = make_symbols, .refused = "what the one may see who opened it"},
+	{.name = "keys", .make = make_keys, .refused = "what the one may see who opened it"},
+	{.name = "cgroup.procs", .make = make_mover, .refused = "what the one may who opened it"},
 	{.name = "uid_map", .make = make_maps, .refused = "what the one may who opened it"},
 	{.name = "fdinfo", .make = make_fdinfo, .refused = "not there before it is restored"},
 	{.name = "trigger", .make = make_trigger, .refused = "may have a trigger"},
