@@ -7,23 +7,30 @@
  * kcmp(KCMP_EPOLL_TFD) compares an entry, found by number and by its place among those of the same
  * number, with a description of ours.
  *
- * Each such call walks through the instance, so where the inode tells enough it is not made: there
- * is one description of a socket.
+ * Each such call walks through the instance, so where the inode tells enough it is not made: both
+ * fdinfos show the number that it has for the kernel, and there is one description of a socket. Of an
+ * instance with many other entries the kernel's memory tells at once, if it can be seen
+ * (epoll-view.c).
  */
 #include <errno.h>
 #include <linux/kcmp.h>
 #include <stdlib.h>
+#include <sys/sysmacros.h>
 
 #include "file/description.h"
 #include "file/epoll.h"
 #include "image/lookup.h"
 #include "kernel/fdinfo.h"
 #include "kernel/sys.h"
+#include "kernel/view.h"
+
+enum { MANY = 256 }; /* entries from which on opening the view pays */
 
 struct line {
 	struct fdinfo_epoll_entry entry;
-	size_t place; /* in fdinfo */
-	uint32_t nth; /* among those of the same number */
+	uint64_t address; /* struct file; 0: not seen */
+	size_t place;	  /* in fdinfo */
+	uint32_t nth;	  /* among those of the same number */
 	struct file_node *target;
 };
 
@@ -74,23 +81,6 @@ static int read_lines(struct collect *c, const struct file_probe *probe, struct 
 	return 0;
 }
 
-/* 1: the entry watches this description. */
-static int is_target(struct collect *c, const struct file_probe *epoll, const struct line *line,
-		     const struct file_node *node)
-{
-	struct kcmp_epoll_slot slot = {.tfd = line->entry.number, .toff = line->nth};
-	unsigned long number, epoll_number;
-	pid_t pid = file_probe_holder(&node->probe, &number);
-	pid_t epoll_pid = file_probe_holder(epoll, &epoll_number);
-	int r;
-
-	if (S_ISSOCK(node->probe.st.st_mode))
-		return node->probe.st.st_ino == line->entry.ino;
-	slot.efd = (uint32_t)epoll_number;
-	r = sys_kcmp(pid, epoll_pid, KCMP_EPOLL_TFD, number, (unsigned long)&slot);
-	return r < 0 ? err_sys(c->ctx, r, "kcmp(KCMP_EPOLL_TFD, %u)", line->entry.number) : r == 0;
-}
-
 /* What the number leads to now, where the instance itself is open; or NULL. */
 static struct file_node *by_its_number(const struct collect *c, const struct file_probe *epoll,
 				       uint32_t number)
@@ -99,6 +89,69 @@ static struct file_node *by_its_number(const struct collect *c, const struct fil
 	const Coppice__Fd *fd = lookup_fd(table, number);
 
 	return fd ? c->files->nodes[fd->file - 1] : NULL;
+}
+
+/* Entries for which the inode may not tell enough. */
+static size_t count_others(const struct collect *c, const struct file_probe *epoll,
+			   const struct line *lines, size_t n)
+{
+	size_t others = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct file_node *likely = by_its_number(c, epoll, lines[i].entry.number);
+
+		others += !likely || !S_ISSOCK(likely->probe.st.st_mode);
+	}
+	return others;
+}
+
+/* Which files the entries watch; those that are not seen are asked for one by one. */
+static int see_lines(struct collect *c, const struct file_probe *probe, struct line *lines,
+		     size_t n)
+{
+	struct epoll_seen *seen = arena_new_n(c->arena, struct epoll_seen, n);
+	int r = seen ? epoll_view(c, probe, seen, n) : err_oom(c->ctx);
+
+	if (view_is_barred(r)) {
+		err_clear(c->ctx);
+		return 0;
+	}
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (seen[lines[i].place].number == lines[i].entry.number)
+			lines[i].address = seen[lines[i].place].file;
+	return r;
+}
+
+static int is_at(struct collect *c, struct file_node *node, uint64_t address)
+{
+	uint64_t at = 0;
+	int r = file_node_address(c, node, &at);
+
+	return r < 0 ? r : at == address;
+}
+
+/* 1: the entry watches this description. */
+static int is_target(struct collect *c, const struct file_probe *epoll, const struct line *line,
+		     struct file_node *node)
+{
+	struct kcmp_epoll_slot slot = {.tfd = line->entry.number, .toff = line->nth};
+	unsigned long number, epoll_number;
+	pid_t pid = file_probe_holder(&node->probe, &number);
+	pid_t epoll_pid = file_probe_holder(epoll, &epoll_number);
+	int r;
+
+	if (node->probe.info.ino != 0 && node->probe.info.ino != line->entry.ino)
+		return 0;
+	/* The kernel's dev_t has 20 bits for the minor number. */
+	if (S_ISSOCK(node->probe.st.st_mode))
+		return node->probe.st.st_ino == line->entry.ino &&
+		       node->probe.st.st_dev ==
+			       makedev(line->entry.dev >> 20, line->entry.dev & 0xfffff);
+	if (line->address != 0)
+		return is_at(c, node, line->address);
+	slot.efd = (uint32_t)epoll_number;
+	r = sys_kcmp(pid, epoll_pid, KCMP_EPOLL_TFD, number, (unsigned long)&slot);
+	return r < 0 ? err_sys(c->ctx, r, "kcmp(KCMP_EPOLL_TFD, %u)", line->entry.number) : r == 0;
 }
 
 static int find_target(struct collect *c, const struct file_probe *epoll, struct line *line)
@@ -154,6 +207,8 @@ int epoll_resolve(struct collect *c, const struct file_probe *probe, struct epol
 		return 0;
 	epoll->resolved = true;
 	r = read_lines(c, probe, &lines, &n);
+	if (r == 0 && count_others(c, probe, lines, n) >= MANY)
+		r = see_lines(c, probe, lines, n);
 	for (size_t i = 0; r >= 0 && i < n; i++) {
 		r = find_target(c, probe, &lines[i]);
 		if (lines[i].target)

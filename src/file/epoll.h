@@ -31,5 +31,13 @@ struct epoll_node {
  */
 int epoll_resolve(struct collect *c, const struct file_probe *probe, struct epoll_node *epoll);
 
+/* An entry in the kernel's memory. */
+struct epoll_seen {
+	uint64_t file; /* address of the struct file */
+	uint32_t number;
+};
+/* The first @n entries in the order of fdinfo (epoll-view.c). As reading from a kernel_view. */
+int epoll_view(struct collect *c, const struct file_probe *probe, struct epoll_seen *ret, size_t n);
+
 /* Restore (epoll-watch.c): adds the entries, when everything that is watched is as it was. */
 int epoll_watch(struct rebuild *r, const Coppice__File *file, int fd);

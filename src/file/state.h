@@ -39,6 +39,7 @@ struct file_node {
 	const struct file_kind *kind; /* NULL: refused */
 	struct file_probe probe; /* kept for collect_late; probe.fd is closed, unless in flight */
 	Coppice__File *msg;	 /* NULL: refused */
+	uint64_t address;	 /* struct file (kernel/view.h); 0: not asked yet */
 };
 
 /* A terminal that a process outside the tree has open. */
@@ -126,6 +127,9 @@ uint32_t file_inode(const Coppice__File *file);
 
 /* A duplicate of the probed descriptor, here; owned by the caller. */
 int file_probe_dup(struct collect *c, const struct file_probe *probe, int *ret_fd);
+
+/* struct file of @node, asked once: the tree keeps it open. As reading from a kernel_view. */
+int file_node_address(struct collect *c, struct file_node *node, uint64_t *ret);
 
 /* Whose descriptor @probe is, and its number there, as kcmp() wants them. */
 pid_t file_probe_holder(const struct file_probe *probe, unsigned long *ret_number);

@@ -18,21 +18,18 @@ enum { SLOTS_MAX = 1 << 16 };
 
 /* ---- registered files ----------------------------------------------------------------------- */
 
-/* The open file of the tree that is this struct file; NULL: none. Open files are few enough. */
+/* The open file of the tree that is this struct file; 0: none. */
 static int find_file(struct uring_reading *s, uint64_t address, bool by_private, uint32_t *ret)
 {
 	*ret = 0;
 	for (size_t i = 0; i < s->c->files->n_nodes; i++) {
-		const struct file_node *node = s->c->files->nodes[i];
-		_cleanup_close_ int fd = -EBADF;
-		uint64_t at;
+		struct file_node *node = s->c->files->nodes[i];
+		uint64_t at = 0;
 		int r;
 
 		if (by_private && !file_is_anon(&node->probe, "[eventfd]"))
 			continue;
-		r = file_probe_dup(s->c, &node->probe, &fd);
-		if (r == 0)
-			r = view_file(s->v, fd, &at);
+		r = file_node_address(s->c, node, &at);
 		if (r == 0 && by_private)
 			r = view_get(s->v, at, "file", "private_data", &at);
 		if (r < 0)

@@ -321,15 +321,20 @@ static int check_signals(void)
 
 static int many[300];
 
-/* Enough for several batches of a call table. */
+/* Enough for several batches of a call table, and to be looked up in the kernel. */
 static int make_many(void)
 {
 	ep = epoll_create1(0);
 	if (ep < 0)
 		return 1;
 	for (size_t i = 0; i < ARRAY_SIZE(many); i++) {
-		many[i] = eventfd(0, 0);
-		if (many[i] < 0 || add(many[i], EPOLLIN | (i % 3 ? EPOLLET : 0), i))
+		int by = many[i] = eventfd(0, 0);
+
+		/* some by a number that is closed, the same for all of these */
+		if (i % 7 == 0)
+			by = dup2(many[i], ARRAY_SIZE(many) + 50);
+		if (by < 0 || add(by, EPOLLIN | (i % 3 ? EPOLLET : 0), i) ||
+		    (by != many[i] && close(by) < 0))
 			return 1;
 	}
 	return 0;
