@@ -19,6 +19,7 @@
 #include <linux/tcp.h>
 #include <linux/udp.h>
 
+#include "file/socket-options.h"
 #include "file/state.h"
 #include "kernel/uapi.h"
 #include "util/macro.h"
@@ -242,6 +243,18 @@ static int refuse_bytes(struct collect *c, const struct file_probe *probe, int f
 			return r;
 	}
 	return 0;
+}
+
+int inet_protocol(const struct file_probe *probe)
+{
+	int domain = socket_domain(probe);
+	int protocol;
+	socklen_t len = sizeof(protocol);
+
+	if ((domain != AF_INET && domain != AF_INET6) ||
+	    getsockopt(probe->fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) < 0)
+		return -1;
+	return protocol;
 }
 
 int inet_options_collect(struct collect *c, const struct file_probe *probe, int family,

@@ -12,6 +12,9 @@
 #include "kind/file.h"
 #include "kind/rebuild.h"
 
+/* IPPROTO_*, or -1: no socket of IPv4 or IPv6. */
+int inet_protocol(const struct file_probe *probe);
+
 /* Fills in the options of IP and, for AF_INET6, of IPv6. Options that cannot be kept are refused. */
 int inet_options_collect(struct collect *c, const struct file_probe *probe, int family,
 			 Coppice__IpOptions **ret_ip, Coppice__Ipv6Options **ret_ipv6);

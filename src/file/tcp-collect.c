@@ -108,8 +108,6 @@ static int collect_options(struct collect *c, const struct file_probe *probe,
 int tcp_collect(struct collect *c, const struct file_probe *probe, Coppice__File *file)
 {
 	Coppice__TcpSocket *socket = arena_new(c->arena, Coppice__TcpSocket);
-	int protocol = IPPROTO_TCP;
-	socklen_t len = sizeof(protocol);
 	int r;
 
 	if (!socket)
@@ -117,9 +115,7 @@ int tcp_collect(struct collect *c, const struct file_probe *probe, Coppice__File
 	coppice__tcp_socket__init(socket);
 	file->tcp = socket;
 	socket->family = (uint32_t)socket_domain(probe);
-	if (getsockopt(probe->fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) < 0)
-		return err_sys(c->ctx, -errno, "getsockopt(SO_PROTOCOL)");
-	socket->mptcp = protocol == IPPROTO_MPTCP;
+	socket->mptcp = inet_protocol(probe) == IPPROTO_MPTCP;
 	r = collect_options(c, probe, socket);
 	return r < 0 ? r : collect_addresses(c, probe->fd, socket);
 }

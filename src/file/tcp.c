@@ -17,18 +17,13 @@
 #include <sys/socket.h>
 
 #include "file/inet-address.h"
-#include "file/socket-options.h"
+#include "file/inet-options.h"
 #include "file/tcp.h"
 
 static bool matches(const struct file_probe *probe)
 {
-	int domain = socket_domain(probe);
-	int protocol = 0;
-	socklen_t len = sizeof(protocol);
+	int protocol = inet_protocol(probe);
 
-	if ((domain != AF_INET && domain != AF_INET6) ||
-	    getsockopt(probe->fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) < 0)
-		return false;
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP;
 }
 

@@ -46,13 +46,8 @@ enum {
 
 static bool matches(const struct file_probe *probe)
 {
-	int domain = socket_domain(probe);
-	int protocol = 0;
-	socklen_t len = sizeof(protocol);
+	int protocol = inet_protocol(probe);
 
-	if ((domain != AF_INET && domain != AF_INET6) ||
-	    getsockopt(probe->fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) < 0)
-		return false;
 	return protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE;
 }
 
@@ -222,8 +217,6 @@ static int collect(struct collect *c, const struct file_probe *probe, Coppice__F
 	Coppice__UdpSocket *udp = arena_new(c->arena, Coppice__UdpSocket);
 	Coppice__UdpOptions *options = arena_new(c->arena, Coppice__UdpOptions);
 	size_t refusals = c->n_refusals;
-	int protocol = 0;
-	socklen_t len = sizeof(protocol);
 	int r;
 
 	if (!udp || !options)
@@ -233,9 +226,7 @@ static int collect(struct collect *c, const struct file_probe *probe, Coppice__F
 	file->udp = udp;
 	udp->udp = options;
 	udp->family = (uint32_t)socket_domain(probe);
-	if (getsockopt(probe->fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) < 0)
-		return err_sys(c->ctx, -errno, "getsockopt(SO_PROTOCOL)");
-	udp->lite = protocol == IPPROTO_UDPLITE;
+	udp->lite = inet_protocol(probe) == IPPROTO_UDPLITE;
 	r = socket_options_collect(c, probe, &udp->options);
 	if (r >= 0)
 		r = inet_options_collect(c, probe, (int)udp->family, &udp->ip, &udp->ipv6);
