@@ -14,13 +14,13 @@
  */
 #include "puppet/place.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "kernel/elf.h"
 #include "kernel/proc.h"
 #include "puppet/blob.h"
 #include "util/arena.h"
@@ -28,7 +28,7 @@
 #include "util/context.h"
 #include "util/macro.h"
 
-enum { PAGE = 4096, TAIL_MAX = 65536, PHDRS_MAX = 64 };
+enum { PAGE = 4096, TAIL_MAX = 65536 };
 
 /* Executable bytes [start, end) that no content fills. */
 struct tail {
@@ -37,26 +37,17 @@ struct tail {
 };
 
 /* Where the file's content ends in memory, if @image is the start of a mapped ELF file; or 0. */
-static uint64_t elf_content_end(struct context *ctx, struct puppet *p, puppet_addr image,
-				bool segments_only)
+static uint64_t content_end(struct context *ctx, struct puppet *p, puppet_addr image,
+			    bool code_only)
 {
-	Elf64_Phdr phdr[PHDRS_MAX];
+	Elf64_Phdr phdr[ELF_PHDRS_MAX];
 	Elf64_Ehdr ehdr;
-	uint64_t end = 0;
 
-	if (puppet_read(ctx, p, image, &ehdr, sizeof(ehdr)) < 0)
-		return 0;
-	if (memcmp(ehdr.e_ident, ELFMAG, SELFMAG) != 0 || ehdr.e_ident[EI_CLASS] != ELFCLASS64 ||
-	    ehdr.e_phentsize != sizeof(phdr[0]) || ehdr.e_phnum > PHDRS_MAX)
+	if (puppet_read(ctx, p, image, &ehdr, sizeof(ehdr)) < 0 || !elf_is_known(&ehdr))
 		return 0;
 	if (puppet_read(ctx, p, image + ehdr.e_phoff, phdr, ehdr.e_phnum * sizeof(phdr[0])) < 0)
 		return 0;
-	for (size_t i = 0; i < ehdr.e_phnum; i++)
-		if (!segments_only || (phdr[i].p_type == PT_LOAD && (phdr[i].p_flags & PF_X)))
-			end = MAX(end, phdr[i].p_offset + phdr[i].p_filesz);
-	if (!segments_only)
-		end = MAX(end, ehdr.e_shoff + (uint64_t)ehdr.e_shnum * ehdr.e_shentsize);
-	return end;
+	return elf_content_end(&ehdr, phdr, code_only);
 }
 
 static bool all_zero(const unsigned char *bytes, size_t len)
@@ -92,7 +83,7 @@ static bool tail_fits(struct context *ctx, struct puppet *p, const struct tail *
 static bool vdso_tail(struct context *ctx, struct puppet *p, puppet_addr start, puppet_addr end,
 		      struct tail *ret_tail)
 {
-	uint64_t content = start < end ? elf_content_end(ctx, p, start, false) : 0;
+	uint64_t content = start < end ? content_end(ctx, p, start, false) : 0;
 
 	*ret_tail = (struct tail){start + content, end};
 	return content > 0;
@@ -116,7 +107,7 @@ static bool segment_tail(struct context *ctx, struct puppet *p, const struct pro
 		head--;
 	if (head->offset != 0)
 		return false;
-	end = elf_content_end(ctx, p, head->start, true);
+	end = content_end(ctx, p, head->start, true);
 	if (end <= map->offset || end > map->offset + (map->end - map->start))
 		return false;
 	*ret_tail = (struct tail){map->start + (end - map->offset), map->end};

@@ -6,6 +6,9 @@
  * image is refused on a kernel whose vdso differs. The data pages are this kernel's and are right
  * by themselves.
  *
+ * What lies behind the content of the ELF file that it is, in its last page, does not count: a
+ * coordinator that was killed may have left boot code there (puppet/place.h).
+ *
  * A new process has them at random places; mremap() moves each piece, and the kernel follows
  * (mm->context.vdso, vdso_mremap() in arch/x86/entry/vdso/vma.c). MREMAP_FIXED cannot move a piece
  * onto itself, so places that overlap take a detour.
@@ -19,6 +22,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "kernel/elf.h"
 #include "kernel/proc.h"
 #include "util/cleanup.h"
 
@@ -84,6 +88,11 @@ static const struct vdso_piece *find_piece(const struct vdso_layout *layout, con
 	return NULL;
 }
 
+static uint64_t hash(const unsigned char *code, size_t len)
+{
+	return XXH3_64bits(code, elf_image_content(code, len));
+}
+
 /* ---- dump --------------------------------------------------------------------------------- */
 
 int vdso_collect(struct collect *c, struct collect_process *p, Coppice__Mm *mm)
@@ -104,7 +113,7 @@ int vdso_collect(struct collect *c, struct collect_process *p, Coppice__Mm *mm)
 		if (r < 0)
 			return r;
 		mm->vdso = vma->start;
-		mm->vdso_xxh3 = XXH3_64bits(code, len);
+		mm->vdso_xxh3 = hash(code, len);
 	}
 	return 0;
 }
@@ -125,7 +134,7 @@ static bool provides(const struct vdso_layout *ours, const Coppice__Mm *mm)
 	}
 	/* The pieces are equally long, so ours can be read for the length of theirs. */
 	return mm->vdso == 0 ||
-	       mm->vdso_xxh3 == XXH3_64bits((const void *)(uintptr_t)vdso->start, vdso->len);
+	       mm->vdso_xxh3 == hash((const void *)(uintptr_t)vdso->start, vdso->len);
 }
 
 int vdso_check(struct rebuild *r)
