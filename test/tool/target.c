@@ -127,7 +127,8 @@ static void watch_sockets(struct progress *p, const int ends[2])
 static bool make_others(void)
 {
 	struct epoll_event watched = {.events = EPOLLIN | EPOLLET, .data.u64 = 42};
-	const struct itimerspec disarmed = {.it_interval = {3, 0}};
+	/* So far off that a change of one field does not bring it near. */
+	const struct itimerspec far = {.it_value = {1000000, 0}, .it_interval = {3, 0}};
 	int counter = eventfd(3, EFD_SEMAPHORE);
 	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
 	int notify = inotify_init1(IN_CLOEXEC);
@@ -138,7 +139,7 @@ static bool make_others(void)
 	(void)sigaddset(&set, SIGUSR2);
 	return signalfd(-1, &set, 0) >= 0 &&
 	       epoll_ctl(epoll, EPOLL_CTL_ADD, counter, &watched) == 0 &&
-	       timerfd_settime(timer, 0, &disarmed, NULL) == 0 &&
+	       timerfd_settime(timer, 0, &far, NULL) == 0 &&
 	       inotify_add_watch(notify, "/", IN_DELETE_SELF) == 1;
 }
 
